@@ -1,0 +1,1 @@
+"""D: from photographs and person rows to training batches."""

@@ -1,0 +1,104 @@
+"""People cut out of photographs: the instance pool as one memory-mapped Arrow file."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int8, UInt8
+
+from dag.errors import UserError
+from dag.files import whole_file
+from dag.person import table_skeleton
+from dag.skeleton import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A whole person with soft edges.
+
+    Attributes:
+        person_id: the annotation it comes from.
+        image_path: its photograph, relative to the data root.
+        rgba: colour (RGB, not premultiplied) and alpha.
+        parts: part labels of the parser's label set, 0 where there is nobody.
+        keypoints_xy: cut-out pixels, pixel-index frame.
+        visibility: `Visibility` numbers.
+    """
+
+    person_id: int
+    image_path: str
+    rgba: UInt8[np.ndarray, "H W 4"]
+    parts: UInt8[np.ndarray, "H W"]
+    keypoints_xy: Float[np.ndarray, "J 2"]
+    visibility: Int8[np.ndarray, " J"]
+
+
+def _schema(skeleton: Skeleton) -> pa.Schema:
+    fields = [
+        ("person_id", pa.int64()),
+        ("image_path", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("rgba", pa.binary()),
+        ("parts", pa.binary()),
+        ("keypoints_xy", pa.list_(pa.float64(), 2 * len(skeleton))),
+        ("visibility", pa.list_(pa.int8(), len(skeleton))),
+    ]
+    return pa.schema(fields, metadata={"dag.skeleton": skeleton.name})
+
+
+def write_pool(path: str | Path, cutouts: Iterable[Cutout], skeleton: Skeleton) -> None:
+    """Write cut-outs one by one, in the order given, whole or not at all."""
+    schema = _schema(skeleton)
+    with whole_file(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for cutout in cutouts:
+            height, width = cutout.parts.shape
+            row = {
+                "person_id": [cutout.person_id],
+                "image_path": [cutout.image_path],
+                "height": [height],
+                "width": [width],
+                "rgba": [cutout.rgba.tobytes()],
+                "parts": [cutout.parts.tobytes()],
+                "keypoints_xy": [cutout.keypoints_xy.ravel()],
+                "visibility": [cutout.visibility],
+            }
+            writer.write_batch(pa.record_batch(row, schema=schema))
+
+
+class Pool:
+    """A pool file as a read-only sequence of `Cutout`; nothing is read before it is asked for.
+
+    Raises:
+        UserError: missing file or not a pool.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise UserError("not a pool", where=path, got=error, do="run `dvc repro pool`") from None
+        self.skeleton = table_skeleton(self._reader, path)
+
+    def __len__(self) -> int:
+        return self._reader.num_record_batches
+
+    def __getitem__(self, index: int) -> Cutout:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        row = self._reader.get_batch(index)
+        height, width = row["height"][0].as_py(), row["width"][0].as_py()
+        return Cutout(
+            person_id=row["person_id"][0].as_py(),
+            image_path=row["image_path"][0].as_py(),
+            rgba=np.frombuffer(row["rgba"][0].as_buffer(), np.uint8).reshape(height, width, 4),
+            parts=np.frombuffer(row["parts"][0].as_buffer(), np.uint8).reshape(height, width),
+            keypoints_xy=np.array(row["keypoints_xy"][0].as_py()).reshape(-1, 2),
+            visibility=np.array(row["visibility"][0].as_py(), dtype=np.int8),
+        )
+
+    def __iter__(self) -> Iterator[Cutout]:
+        return (self[index] for index in range(len(self)))

@@ -1,0 +1,72 @@
+"""Boxes, crops and affine maps. Frame: pixel index, the centre of the first pixel is (0, 0), as in OpenCV.
+
+An affine map is a `[2, 3]` matrix that takes a column `(x, y, 1)`; `b_from_a` maps frame a to frame b.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+BOX_PADDING = 1.25
+
+
+def crop_from_box(
+    bbox_xywh: Float[np.ndarray, "4"], input_wh: tuple[int, int], padding: float = BOX_PADDING
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+    """Centre and size, in image pixels, of the crop round a person: the box at the input's aspect, padded.
+
+    As HRNet's `_xywh2cs` (lib/dataset/coco.py), but sizes stay in pixels instead of units of 200.
+    """
+    x, y, width, height = bbox_xywh
+    aspect = input_wh[0] / input_wh[1]
+    width, height = max(width, height * aspect), max(height, width / aspect)
+    return np.array([x + bbox_xywh[2] / 2, y + bbox_xywh[3] / 2]), np.array([width, height]) * padding
+
+
+def input_from_image(
+    center_xy: Float[np.ndarray, "2"],
+    size_wh: Float[np.ndarray, "2"],
+    input_wh: tuple[int, int],
+    rotation: float = 0.0,
+) -> Float[np.ndarray, "2 3"]:
+    """Affine map from the photograph to the network's input.
+
+    The crop's centre lands on `input_wh / 2`, and its width on `input_wh[0]`; the same scale holds for both axes, as
+    HRNet's `get_affine_transform` (lib/utils/transforms.py).
+
+    Args:
+        center_xy: crop centre in image pixels.
+        size_wh: crop size in image pixels.
+        input_wh: network input, width and height in pixels.
+        rotation: degrees; positive turns the crop window clockwise on the photograph (and its content
+            counter-clockwise).
+    """
+    scale = input_wh[0] / size_wh[0]
+    angle = np.deg2rad(rotation)
+    linear = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return np.column_stack([linear, np.array(input_wh) / 2 - linear @ center_xy])
+
+
+def invert(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """The map back."""
+    linear = np.linalg.inv(affine[:, :2])
+    return np.column_stack([linear, -linear @ affine[:, 2]])
+
+
+def compose(second: Float[np.ndarray, "2 3"], first: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """The map that applies `first`, then `second`."""
+    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def apply_affine(affine: Float[np.ndarray, "2 3"], xy: Float[np.ndarray, "*shape 2"]) -> Float[np.ndarray, "*shape 2"]:
+    """Map points."""
+    return xy @ affine[:, :2].T + affine[:, 2]
+
+
+def mirror(width: int) -> Float[np.ndarray, "2 3"]:
+    """Left-right flip of an image `width` pixels wide: x becomes width - 1 - x. Joint names swap apart from this."""
+    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
+
+
+def inside_image(xy: Float[np.ndarray, "*shape 2"], width: float, height: float) -> Bool[np.ndarray, "*shape"]:
+    """True where a point lies on a pixel of a `width` x `height` image."""
+    return (xy[..., 0] > -0.5) & (xy[..., 0] < width - 0.5) & (xy[..., 1] > -0.5) & (xy[..., 1] < height - 0.5)

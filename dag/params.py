@@ -1,0 +1,248 @@
+"""params.yaml as frozen, validated objects. Below this door there are only plain named arguments."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dag.errors import UserError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+
+
+class Block(BaseModel):
+    """A block of params.yaml: unknown keys and wrong types are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Render(Block):
+    """A set of rendered photographs (datasets/figures/render.py)."""
+
+    train: Count
+    val: Count
+    width: Annotated[int, Field(ge=64)]
+    height: Annotated[int, Field(ge=64)]
+    people: Annotated[int, Field(ge=1, le=8)]
+    occlusion: Share
+    seed: int
+
+
+class Dataset(Block):
+    """A data set that is converted to person rows (datasets/<name>/convert.py)."""
+
+    root: str
+
+
+class Convert(Block):
+    """What happens to rows that break a rule."""
+
+    bad_rows: Literal["stop", "drop"]
+
+
+class Data(Block):
+    """What is trained on."""
+
+    dataset: Name
+    occlusion: bool
+    input_width: Annotated[int, Field(ge=32, multiple_of=32)]
+    input_height: Annotated[int, Field(ge=32, multiple_of=32)]
+
+    @property
+    def input_wh(self) -> tuple[int, int]:
+        """Network input, width and height in pixels."""
+        return self.input_width, self.input_height
+
+
+class Pool(Block):
+    """How people are cut out, and which cut-outs are good enough."""
+
+    parser: str
+    min_height: Positive
+    min_joints: Count
+    min_joints_inside: Share
+    max_fragment_share: Share
+    min_mask_iou: Share
+    max_hidden_share: Share
+
+
+class Relabel(Block):
+    """When mask evidence is enough to say what hides a joint."""
+
+    margin: Annotated[float, Field(ge=0)]
+
+
+class MaskJoints(Block):
+    """Rectangles put over joints; sizes in input pixels."""
+
+    p: Share
+    min_count: Count
+    max_count: Count
+    min_size: Positive
+    max_size: Positive
+
+
+class PasteInstance(Block):
+    """People of the pool pasted into the crop."""
+
+    p: Share
+    min_scale: Positive
+    max_scale: Positive
+    max_rotation: Annotated[float, Field(ge=0, le=180)]
+    max_covered: Share
+
+
+class Cache(Block):
+    """Decoded person crops with occluded renderings."""
+
+    variants: Annotated[int, Field(ge=1)]
+    margin: Annotated[float, Field(ge=1)]
+    shard_mb: Positive
+    mask_joints: MaskJoints
+    paste_instance: PasteInstance
+
+
+class Model(Block):
+    """Which parts the model has."""
+
+    backbone: Name
+    head: Name
+    adam: bool
+    graph: bool
+
+
+class Attention(Block):
+    """ADAM (Eq. 1, 2)."""
+
+    fusion: Literal["parallel", "series"]
+    residual: bool
+    center_jitter: Annotated[int, Field(ge=0)]
+
+
+class Graph(Block):
+    """FGMH-GCN (Eq. 3)."""
+
+    hops: Count
+    width: Count
+    blocks: Count
+    detach: bool
+    decode: Literal["local", "soft"]
+
+
+class Loss(Block):
+    """Weights of l_m, l_t, l_p and the Gaussian's width in heatmap pixels."""
+
+    multi_person: Annotated[float, Field(ge=0)]
+    target: Annotated[float, Field(ge=0)]
+    graph: Annotated[float, Field(ge=0)]
+    sigma: Positive
+
+
+class Augment(Block):
+    """Geometry of training crops (HRNet's protocol)."""
+
+    flip: Share
+    rotation: Annotated[float, Field(ge=0)]
+    rotation_p: Share
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    half_body: Share
+
+
+class Train(Block):
+    """The loop."""
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    milestones: list[Count]
+    validate_every: Count
+    weights: str | None
+    augment: Augment
+    loss: Loss
+
+
+class Protocol(Block):
+    """What is evaluated on which rows, with which boxes."""
+
+    dataset: Name
+    split: Name
+    boxes: Literal["ground_truth"]
+
+
+class Evaluate(Block):
+    """Decoding and protocols."""
+
+    flip: bool
+    output: Literal["heatmap", "graph"]
+    batch_size: Count
+    protocols: dict[Name, Protocol]
+
+
+class Engine(Block):
+    """How work is done; never what comes out."""
+
+    workers: Annotated[int, Field(ge=0)]
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class Params(Block):
+    """All of params.yaml."""
+
+    seed: int
+    render: dict[Name, Render]
+    datasets: dict[Name, Dataset]
+    convert: Convert
+    data: Data
+    pool: Pool
+    relabel: Relabel
+    cache: Cache
+    model: Model
+    attention: Attention
+    graph: Graph
+    train: Train
+    evaluate: Evaluate
+    engine: Engine
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: not yaml, an unknown key (the known ones are named), or a wrong type or value; all faults at once.
+    """
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError("no such file", where=path, do="`dag-pose params use default` writes one") from None
+    except YAMLError as error:
+        raise UserError("not yaml", where=path, got=error) from None
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(_fault(fault) for fault in error.errors())
+        raise UserError(faults, where=path) from None
+
+
+def _fault(fault: dict) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        block, _, name = key.rpartition(".")
+        known = ", ".join(_block_at(fault["loc"][:-1]).model_fields)
+        return f"unknown key {name!r} in {block or 'the top level'}, known: {known}"
+    return f"{key}: {fault['msg']}, got {fault['input']!r}"
+
+
+def _block_at(loc: tuple) -> type[Block]:
+    """The block class at a place such as ("cache", "mask_joints") or ("render", "figures")."""
+    block: type[Block] = Params
+    for key in loc:
+        field = block.model_fields.get(str(key))
+        if field is not None:
+            found = field.annotation
+            block = found if isinstance(found, type) and issubclass(found, Block) else found.__args__[1]
+    return block

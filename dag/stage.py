@@ -1,0 +1,28 @@
+"""How a stage script runs: typed arguments, one-line errors, a progress bar with an estimate."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import typer
+from tqdm import tqdm
+
+from dag.errors import UserError
+
+T = TypeVar("T")
+
+
+def run(stage: Callable[..., None]) -> None:
+    """Run a stage function as a command: its parameters are options, a `UserError` is one line and exit status 1."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(stage)
+    try:
+        app()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def progress(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+    """Iterate with a bar, a rate and the time left; one line every ten seconds where there is no terminal."""
+    interval = 0.1 if sys.stderr.isatty() else 10
+    return tqdm(items, description, total=total, mininterval=interval, dynamic_ncols=True)
