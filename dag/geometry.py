@@ -67,6 +67,6 @@ def mirror(width: int) -> Float[np.ndarray, "2 3"]:
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
-def inside_image(xy: Float[np.ndarray, "*shape 2"], width: float, height: float) -> Bool[np.ndarray, "*shape"]:
+def inside_image(xy: Float[np.ndarray, "*shape 2"], width: int, height: int) -> Bool[np.ndarray, "*shape"]:
     """True where a point lies on a pixel of a `width` x `height` image."""
     return (xy[..., 0] > -0.5) & (xy[..., 0] < width - 0.5) & (xy[..., 1] > -0.5) & (xy[..., 1] < height - 0.5)

@@ -213,19 +213,24 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     Raises:
         UserError: not yaml, an unknown key (the known ones are named), or a wrong type or value; all faults at once.
     """
+    try:
+        text = Path(path).read_text()
+    except FileNotFoundError:
+        raise UserError("no such file", where=path, do="`dag-pose params use default` writes one") from None
+    return parse_params(text, path)
+
+
+def parse_params(text: str, where: object) -> Params:
+    """As `load_params`, from the text of a file that errors call `where`."""
     from ruamel.yaml import YAML, YAMLError
 
     try:
-        values = YAML(typ="safe", pure=True).load(Path(path).read_text())
-    except FileNotFoundError:
-        raise UserError("no such file", where=path, do="`dag-pose params use default` writes one") from None
+        return Params.model_validate(YAML(typ="safe", pure=True).load(text))
     except YAMLError as error:
-        raise UserError("not yaml", where=path, got=error) from None
-    try:
-        return Params.model_validate(values)
+        raise UserError("not yaml", where=where, got=error) from None
     except ValidationError as error:
         faults = "; ".join(_fault(fault) for fault in error.errors())
-        raise UserError(faults, where=path) from None
+        raise UserError(faults, where=where) from None
 
 
 def _fault(fault: dict) -> str:

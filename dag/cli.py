@@ -1,0 +1,86 @@
+"""The command `dag-pose`. Heavy imports wait inside the commands: `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dag.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+params_app = typer.Typer(no_args_is_help=True, help="List, choose and check whole configurations.")
+app.add_typer(params_app, name="params")
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one line and exit status 1."""
+    try:
+        app()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+@params_app.command("list")
+def list_presets() -> None:
+    """List the presets with what they are."""
+    from dag.presets import describe, preset_names
+
+    for name in preset_names():
+        print(f"{name}\n    " + describe(name).replace("\n", "\n    "))
+
+
+@params_app.command("use")
+def use(name: str) -> None:
+    """Replace params.yaml by the preset NAME and say what changed."""
+    from dag.presets import use_preset
+
+    changes = use_preset(name)
+    for key, before, after in changes:
+        print(f"{key}: {before} -> {after}")
+    print(f"params.yaml is now the preset {name}: {len(changes)} keys changed. `dvc repro` runs it.")
+
+
+@params_app.command("check")
+def check(path: Path = Path("params.yaml")) -> None:
+    """Check params.yaml: unknown keys, wrong types and values."""
+    from dag.params import load_params
+
+    load_params(path)
+    print(f"{path}: valid")
+
+
+@app.command()
+def summary() -> None:
+    """Show the metrics of the last run and where everything lies."""
+    from dag.summary import print_summary
+
+    print_summary(Path("results"))
+
+
+@app.command("app")
+def browse(
+    protocol: Annotated[str | None, typer.Option(help="A protocol of params.yaml; the first when left out.")] = None,
+    port: Annotated[int, typer.Option(help="Port of the App on 127.0.0.1.")] = 5151,
+    database_port: Annotated[int | None, typer.Option(help="Port of the database; a free one when left out.")] = None,
+) -> None:
+    """Browse annotations and predictions in the FiftyOne App on 127.0.0.1, until Ctrl-C."""
+    from dag.params import load_params
+    from dag.review.app import serve
+
+    params = load_params()
+    name = protocol or next(iter(params.evaluate.protocols))
+    if name not in params.evaluate.protocols:
+        known = ", ".join(params.evaluate.protocols)
+        raise UserError("unknown protocol", where="params.yaml", expected=f"one of {known}", got=repr(name))
+    rows = params.evaluate.protocols[name]
+    relabelled = Path("data/relabelled/persons.parquet")
+    persons = relabelled if rows.dataset == params.data.dataset else Path(f"data/persons/{rows.dataset}.parquet")
+    serve(
+        persons,
+        params.datasets[rows.dataset].root,
+        Path(f"predictions/{name}/predictions.parquet"),
+        split=rows.split,
+        port=port,
+        database_port=database_port,
+    )

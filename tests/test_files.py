@@ -1,0 +1,62 @@
+"""Outputs appear whole or not at all; names stay inside the root."""
+
+from pathlib import Path
+
+import pytest
+
+from dag.errors import UserError
+from dag.files import inside, read_json, whole_file, whole_folder, write_json
+
+
+def _fail_in(context: object) -> None:
+    with context as partial:
+        if partial.is_dir():
+            (partial / "half").write_text("half")
+        else:
+            partial.write_text("half")
+        raise RuntimeError("killed")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("before")
+    with pytest.raises(RuntimeError):
+        _fail_in(whole_file(tmp_path / "file"))
+    with pytest.raises(RuntimeError):
+        _fail_in(whole_folder(tmp_path / "folder"))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "before"}
+
+
+def test_a_folder_replaces_the_old_one_and_forgets_the_killed_one(tmp_path: Path) -> None:
+    for folder in ("out", ".out.partial"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "old").write_text("old")
+    with whole_folder(tmp_path / "out") as partial:
+        (partial / "new").write_text("new")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["out", "out/new"]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b"])
+def test_names_do_not_leave_the_root(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="file name leaves the data root: expected a path below it, got"):
+        inside(tmp_path, name)
+
+
+def test_links_do_not_leave_the_root(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to("/etc")
+    with pytest.raises(UserError, match="leaves the data root"):
+        inside(tmp_path / "root", "link/passwd")
+    assert inside(tmp_path / "root", "a/b.jpg") == tmp_path / "root" / "a" / "b.jpg"
+
+
+def test_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(UserError, match=r"b.json: not a json file"):
+        read_json(tmp_path / "b.json")
+    with pytest.raises(UserError, match="no such file"):
+        read_json(tmp_path / "c.json")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "d.json", float("nan"))
+    assert not (tmp_path / "d.json").exists()
