@@ -66,7 +66,6 @@ def browse(
 ) -> None:
     """Browse annotations and predictions in the FiftyOne App on 127.0.0.1, until Ctrl-C."""
     from dag.params import load_params
-    from dag.review.app import serve
 
     params = load_params()
     name = protocol or next(iter(params.evaluate.protocols))
@@ -76,6 +75,8 @@ def browse(
     rows = params.evaluate.protocols[name]
     relabelled = Path("data/relabelled/persons.parquet")
     persons = relabelled if rows.dataset == params.data.dataset else Path(f"data/persons/{rows.dataset}.parquet")
+    from dag.review.app import serve
+
     serve(
         persons,
         params.datasets[rows.dataset].root,

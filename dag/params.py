@@ -151,6 +151,14 @@ class Augment(Block):
     half_body: Share
 
 
+class Photometric(Block):
+    """Largest changes of training crops' brightness, contrast and colour balance, as shares."""
+
+    brightness: Share
+    contrast: Share
+    colour: Share
+
+
 class Train(Block):
     """The loop."""
 
@@ -161,6 +169,7 @@ class Train(Block):
     validate_every: Count
     weights: str | None
     augment: Augment
+    photometric: Photometric
     loss: Loss
 
 

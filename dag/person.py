@@ -157,7 +157,7 @@ def read_persons(path: str | Path, split: str | None = None) -> tuple[list[Perso
     return persons, skeleton
 
 
-def table_skeleton(table: pa.Table, where: object = None) -> Skeleton:
+def table_skeleton(table: pa.Table | pa.ipc.RecordBatchFileReader, where: object = None) -> Skeleton:
     """The skeleton that a table of person rows or predictions is written in."""
     metadata = table.schema.metadata or {}
     if b"dag.skeleton" not in metadata:

@@ -1,5 +1,6 @@
-"""How a stage script runs: typed arguments, one-line errors, a progress bar with an estimate."""
+"""How a stage script runs: typed options, one-line errors, a progress bar with an estimate."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -14,6 +15,9 @@ T = TypeVar("T")
 
 def run(stage: Callable[..., None]) -> None:
     """Run a stage function as a command: its parameters are options, a `UserError` is one line and exit status 1."""
+    signature = inspect.signature(stage)
+    options = [parameter.replace(default=typer.Option()) for parameter in signature.parameters.values()]
+    stage.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(stage)
     try:

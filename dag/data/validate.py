@@ -1,11 +1,11 @@
 """What can be wrong with an annotated person or its photograph, each fault as one line."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from joblib import Parallel, delayed
 from PIL import Image
 
 from dag.errors import UserError
@@ -56,6 +56,8 @@ def image_reasons(image: dict[str, Any]) -> Iterator[str]:
             yield f"bad {key}: expected pixels from 1 to {MAX_SIDE}, got {image.get(key)!r}"
     if not isinstance(image.get("file_name"), str) or not image["file_name"]:
         yield f"bad file_name: expected a file name, got {image.get('file_name')!r}"
+    if not is_finite(image.get("crowdIndex", 0)):
+        yield f"bad crowdIndex: expected a number, got {image['crowdIndex']!r}"
 
 
 def annotation_reasons(annotation: dict[str, Any], width: int, height: int, joints: int) -> Iterator[str]:
@@ -63,48 +65,55 @@ def annotation_reasons(annotation: dict[str, Any], width: int, height: int, join
     if annotation.get("iscrowd", 0) not in (0, 1):
         yield f"bad iscrowd: expected 0 or 1, got {annotation['iscrowd']!r}"
     yield from _box_reasons(annotation.get("bbox"), width, height)
-    yield from _keypoint_reasons(annotation.get("keypoints", [0] * 3 * joints), joints)
-    area = annotation.get("area")
+    yield from _keypoint_reasons(annotation["keypoints"], joints)
+    area: Any = annotation.get("area")
     if not is_finite(area) or area < 0:
         yield f"bad area: expected square pixels, got {area!r}"
+    elif area == 0 and any(annotation["keypoints"]):
+        yield "bad area: expected more than 0 square pixels for a person with keypoints, got 0"
     for key, known in (("visibility_source", Source), ("occluder", Occluder), ("true_occluder", Occluder)):
         if key in annotation:
             yield from _code_reasons(key, annotation[key], joints, len(known))
 
 
-def photograph_faults(persons: list[Person], root: Path, workers: int) -> dict[str, Fault]:
-    """Open every photograph that a row names; `image_path` to the fault, for those that have one.
+def check_photographs(persons: list[Person], root: Path, workers: int) -> tuple[dict[str, int], dict[str, Fault]]:
+    """Open every photograph that a row names.
 
     A photograph must be there, have the size that the rows give, and decode to its last line. `workers` threads share
     the work (0: one).
+
+    Returns:
+        `image_path` to the file's size in bytes, for the sound ones; and to the fault, for the others.
 
     Raises:
         UserError: a file name leaves `root`.
     """
     rows = list({person.image_path: person for person in persons}.values())
-    found = Parallel(n_jobs=max(1, workers), prefer="threads", return_as="generator")(
-        delayed(_photograph_reason)(inside(root, row.image_path), row.image_width, row.image_height) for row in rows
-    )
-    reasons = zip(rows, progress(cast(Iterator[str | None], found), "photographs", total=len(rows)))
-    return {
-        row.image_path: Fault(str(root / row.image_path), f"image {row.image_id}", reason)
-        for row, reason in reasons
-        if reason is not None
-    }
+    paths = [inside(root, row.image_path) for row in rows]
+    widths, heights = [row.image_width for row in rows], [row.image_height for row in rows]
+    sizes, faults = {}, {}
+    with ThreadPoolExecutor(max(1, workers)) as threads:
+        checked = threads.map(_size_or_reason, paths, widths, heights)
+        for row, found in zip(progress(rows, "photographs"), checked):
+            if isinstance(found, int):
+                sizes[row.image_path] = found
+            else:
+                faults[row.image_path] = Fault(str(root / row.image_path), f"image {row.image_id}", found)
+    return sizes, faults
 
 
-def _photograph_reason(path: Path, width: int, height: int) -> str | None:
+def _size_or_reason(path: Path, width: int, height: int) -> int | str:
     try:
         with Image.open(path) as image:
             if image.size != (width, height):
                 return f"image size: expected {width} x {height}, got {image.size[0]} x {image.size[1]}"
             image.draft("RGB", (width // 8, height // 8))  # a JPEG is read to its end all the same, and much faster
             image.load()
+        return path.stat().st_size
     except FileNotFoundError:
         return "missing image: expected a file, got none"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"unreadable image: expected a whole picture, got {' '.join(str(error).split())}"
-    return None
 
 
 def _box_reasons(bbox: Any, width: int, height: int) -> Iterator[str]:

@@ -1,0 +1,5 @@
+"""`python -m dag` is `dag-pose`."""
+
+from dag.cli import main
+
+main()

@@ -1,0 +1,136 @@
+"""Photographs with their truth as a folder in COCO's layout."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from pycocotools import mask as run_lengths
+
+from dag.data.figures.photo import SPLITS, Photo, render_photo
+from dag.data.figures.truth import PARTS, Truth
+from dag.errors import UserError
+from dag.files import whole_folder
+from dag.person import Occluder, Visibility
+from dag.skeleton import COCO17
+from dag.stage import progress
+
+JPEG_QUALITY = 92
+
+
+def write_figures(
+    folder: str | Path,
+    counts: dict[str, int],
+    *,
+    width: int,
+    height: int,
+    people: int,
+    occlusion: float,
+    seed: int,
+    workers: int,
+) -> None:
+    """Render the photographs of every split into `folder`, whole or not at all.
+
+    Writes `annotations/person_keypoints_<split>.json`, `<split>/<image id>.jpg` and `parts/<split>/<image id>.png`.
+    Beside COCO's fields an image has the `sha256` of its file and its `part_map`, an annotation `true_keypoints` (also
+    of joints out of frame), `true_occluder` (`Occluder` numbers) and `occlusion` (hidden share of its silhouette).
+    The bytes do not depend on `workers`.
+
+    Args:
+        counts: photographs a split; the splits are "train" and "val".
+        people: the most in a photograph; `occlusion`: how likely something or somebody is put in front of each.
+
+    Raises:
+        UserError: an unknown split.
+    """
+    from joblib import Parallel, delayed
+
+    unknown = set(counts) - set(SPLITS)
+    if unknown:
+        raise UserError("unknown split", expected=f"some of {SPLITS}", got=sorted(unknown))
+    setting = {"width": width, "height": height, "people": people, "occlusion": occlusion}
+    with whole_folder(folder) as partial:
+        for name in ("annotations", *counts, *(f"parts/{split}" for split in counts)):
+            (partial / name).mkdir(parents=True)
+        first_image, first_person = 1, 1
+        for split, count in counts.items():
+            tasks = (
+                delayed(_write_photo)(partial, seed, split, index, first_image + index, **setting)
+                for index in range(count)
+            )
+            results = Parallel(n_jobs=max(workers, 1), return_as="generator")(tasks)
+            images, annotations = _number(progress(results, f"render {split}", total=count), first_person)
+            dataset = {**_header(seed, setting), "images": images, "annotations": annotations}
+            (partial / f"annotations/person_keypoints_{split}.json").write_text(json.dumps(dataset) + "\n")
+            first_image, first_person = first_image + count, first_person + len(annotations)
+
+
+def encode_jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """RGB as the bytes of a JPEG file."""
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def annotation(truth: Truth, image_id: int) -> dict:
+    """One person as a COCO annotation; the caller gives the id."""
+    visibility = np.full(17, Visibility.HIDDEN)
+    visibility[truth.occluder == Occluder.UNKNOWN] = Visibility.VISIBLE
+    visibility[truth.occluder == Occluder.FRAME] = Visibility.UNLABELLED
+    joints_xy = np.round(truth.joints_xy, 2)
+    labelled = np.where(visibility[:, None] > 0, joints_xy, 0)
+    segment = run_lengths.encode(np.asfortranarray(truth.mask, np.uint8))
+    keypoints = [value for xy, v in zip(labelled.tolist(), visibility.tolist()) for value in (*xy, v)]
+    return {
+        "image_id": image_id,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": run_lengths.toBbox(segment).tolist(),
+        "area": float(run_lengths.area(segment)),
+        "segmentation": {"size": list(segment["size"]), "counts": segment["counts"].decode()},
+        "num_keypoints": int((visibility > 0).sum()),
+        "keypoints": keypoints,
+        "true_keypoints": joints_xy.tolist(),
+        "true_occluder": truth.occluder.tolist(),
+        "occlusion": round(truth.hidden_share, 4),
+    }
+
+
+def _write_photo(folder: Path, seed: int, split: str, index: int, image_id: int, **setting: float) -> tuple[dict, list]:
+    """Render and write one photograph; returns its image entry and its people's annotations, without their ids."""
+    cv2.setNumThreads(1)
+    photo: Photo = render_photo(seed, split, index, **setting)  # pyright: ignore[reportArgumentType]
+    name = f"{split}/{image_id:012d}"
+    jpeg = encode_jpeg(photo.image)
+    (folder / f"{name}.jpg").write_bytes(jpeg)
+    (folder / f"parts/{name}.png").write_bytes(cv2.imencode(".png", photo.parts)[1].tobytes())
+    height, width = photo.parts.shape
+    image = {
+        "id": image_id,
+        "file_name": f"{image_id:012d}.jpg",
+        "width": width,
+        "height": height,
+        "sha256": hashlib.sha256(jpeg).hexdigest(),
+        "part_map": f"parts/{name}.png",
+    }
+    return image, [annotation(truth, image_id) for truth in photo.people]
+
+
+def _number(results: Iterable[tuple[dict, list]], first: int) -> tuple[list[dict], list[dict]]:
+    images, annotations = [], []
+    for image, people in results:
+        images.append(image)
+        annotations += [{"id": first + len(annotations) + n, **person} for n, person in enumerate(people)]
+    return images, annotations
+
+
+def _header(seed: int, setting: dict) -> dict:
+    bones = [[int(a) + 1, int(b) + 1] for a, b in COCO17.bone_index]
+    return {
+        "info": {"description": "figures: rendered people with exact truth", "seed": seed, **setting, "parts": PARTS},
+        "licenses": [],
+        "categories": [
+            {"id": 1, "name": "person", "supercategory": "person", "keypoints": COCO17.joints, "skeleton": bones}
+        ],
+    }

@@ -1,0 +1,146 @@
+"""The instance pool: every good person of the photographs, cut out. Order and bytes are the input's.
+
+A person is judged twice by the same limits: by what its annotation promises, and, if that is good enough for the
+parser to be asked, by what was found.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from joblib import Parallel, delayed
+
+from dag.data.cutout import Cutout, write_pool
+from dag.data.images import read_image
+from dag.data.parsing.base import Parsed, Parser
+from dag.data.quality import Quality, Rejection, measured, promised, rejection, soft_alpha
+from dag.person import Person
+from dag.skeleton import Skeleton
+from dag.stage import progress
+
+
+def build_pool(
+    path: str | Path,
+    persons: Sequence[Person],
+    root: str | Path,
+    parser: Parser,
+    skeleton: Skeleton,
+    *,
+    min_height: float,
+    min_joints: int,
+    min_joints_inside: float,
+    max_fragment_share: float,
+    min_mask_iou: float,
+    max_hidden_share: float,
+    workers: int,
+) -> list[Quality]:
+    """Write the cut-outs of all good people to `path`, photograph by photograph; the quality of every row, in order.
+
+    Args:
+        persons: all rows of the photographs: neighbours and crowds tell who is who.
+        root: folder of the photographs.
+        min_height ... max_hidden_share: see `rejection`.
+        workers: processes that share the photographs (0: this one); the bytes are the same for any number.
+
+    Raises:
+        UserError: a photograph is missing or unreadable.
+    """
+    judge = partial(
+        rejection,
+        min_height=min_height,
+        min_joints=min_joints,
+        min_joints_inside=min_joints_inside,
+        max_fragment_share=max_fragment_share,
+        min_mask_iou=min_mask_iou,
+        max_hidden_share=max_hidden_share,
+    )
+    photographs: dict[str, list[Person]] = {}
+    for person in persons:
+        photographs.setdefault(person.image_path, []).append(person)
+    run = Parallel(n_jobs=max(workers, 1), return_as="generator")
+    results: Any = run(
+        delayed(cut_photograph)(people, root, parser, skeleton, judge) for people in photographs.values()
+    )
+    qualities: list[Quality] = []
+
+    def accepted() -> Iterator[Cutout]:
+        for cut in progress(results, "photographs", total=len(photographs)):
+            qualities.extend(quality for quality, _ in cut)
+            yield from (cutout for _, cutout in cut if cutout is not None)
+
+    write_pool(path, accepted(), skeleton)
+    return qualities
+
+
+def cut_photograph(
+    people: Sequence[Person],
+    root: str | Path,
+    parser: Parser,
+    skeleton: Skeleton,
+    judge: Callable[[Quality], Rejection | None],
+) -> list[tuple[Quality, Cutout | None]]:
+    """Quality and, where `judge` accepts it, cut-out of each row of one photograph."""
+    results: list[tuple[Quality, Cutout | None]] = []
+    for person in people:
+        quality = promised(person, skeleton)
+        results.append((replace(quality, rejection=_unfit(person) or judge(quality)), None))
+    targets = [number for number, (quality, _) in enumerate(results) if quality.rejection is None]
+    if not targets:
+        return results
+    image = read_image(root, people[0].image_path)
+    for number, parsed in zip(targets, parser.parse(image, people, targets)):
+        quality = measured(people[number], parsed, skeleton)
+        quality = replace(quality, rejection=judge(quality))
+        cutout = cut_out(image, people[number], parsed) if quality.rejection is None else None
+        results[number] = (quality, cutout)
+    return results
+
+
+def _unfit(person: Person) -> Rejection | None:
+    if person.is_crowd:
+        return Rejection.CROWD
+    return Rejection.NO_KEYPOINTS if person.num_keypoints == 0 else None
+
+
+def cut_out(image: UInt8[np.ndarray, "H W 3"], person: Person, parsed: Parsed) -> Cutout:
+    """The person with soft edges, on the smallest rectangle that holds it.
+
+    Args:
+        image: the photograph, RGB.
+        parsed: whose `soft_alpha` is not empty.
+    """
+    alpha = soft_alpha(parsed.parts)
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = parsed.parts.shape
+    colour = image[parsed.top : parsed.top + height, parsed.left : parsed.left + width]
+    left_top = (parsed.left + columns[0], parsed.top + rows[0])
+    labelled = person.visibility > 0
+    return Cutout(
+        person_id=person.person_id,
+        image_path=person.image_path,
+        rgba=np.dstack([colour[window], alpha[window]]),
+        parts=np.where(alpha[window] > 0, parsed.parts[window], np.uint8(0)),
+        keypoints_xy=np.where(labelled[:, None], person.keypoints_xy - left_top, 0.0),
+        visibility=person.visibility,
+    )
+
+
+def pool_metrics(qualities: Sequence[Quality]) -> dict[str, Any]:
+    """How many people there were, how many were rejected for what, and the mean figures of the accepted."""
+    accepted = [quality for quality in qualities if quality.rejection is None]
+    counts = Counter(quality.rejection for quality in qualities)
+    ious = [quality.mask_iou for quality in accepted if quality.mask_iou is not None]
+    figures = ("height", "visible_joints", "hidden_share", "joints_inside", "contested", "fragment_share")
+    means = {name: float(np.mean([getattr(quality, name) for quality in accepted])) for name in figures if accepted}
+    return {
+        "persons": len(qualities),
+        "accepted": len(accepted),
+        "rejected": {reason.value: counts[reason] for reason in Rejection},
+        "mean": {**means, **({"mask_iou": float(np.mean(ious))} if ious else {})},
+    }

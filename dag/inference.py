@@ -1,0 +1,196 @@
+"""People's boxes on photographs to poses: crop, network, flip test, decoding, and back to the photograph."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from dag.data.images import read_image
+from dag.errors import UserError
+from dag.geometry import apply_affine, crop_from_box, input_from_image, invert
+from dag.heads.heatmap import decode_heatmaps
+from dag.person import Person
+from dag.prediction import Prediction
+from dag.skeleton import Skeleton
+from dag.stage import progress
+from dag.training.device import normalise
+
+SCORE_THRESHOLD = 0.2
+"""Joints above it make a person's score (HRNet, TEST.IN_VIS_THRE)."""
+
+
+def predict_poses(
+    model: nn.Module,
+    persons: Sequence[Person],
+    root: str | Path,
+    skeleton: Skeleton,
+    *,
+    input_wh: tuple[int, int],
+    flip: bool,
+    batch_size: int,
+    workers: int,
+) -> list[Prediction]:
+    """Predict everyone in their own box, on the device where the model is.
+
+    Args:
+        model: normalised crops `[B, 3, H, W]` to an object with `heatmaps` `[B, J, h, w]` and `refined_xy` `[B, J, 2]`
+            (input pixels) or None. It is put in eval mode meanwhile.
+        persons: whose boxes; every photograph is decoded once.
+        root: data root.
+        input_wh: network input in pixels.
+        flip: average with the mirrored crop.
+        workers: processes that decode photographs.
+
+    Returns:
+        Output "heatmap" of everyone in the order given, then output "graph" if the model has one.
+
+    Raises:
+        UserError: a photograph is missing or is not a picture.
+    """
+    photographs = _by_photograph(persons)
+    if not photographs:
+        return []
+    dataset = _Photographs([[persons[index] for index in people] for people in photographs], root, input_wh)
+    loader = DataLoader(dataset, batch_size=None, num_workers=workers)
+    device = next(model.parameters()).device
+    flip_index = torch.from_numpy(skeleton.flip_index).to(device)
+    found = []
+    with torch.inference_mode(), _eval_mode(model):
+        for crops in _batches(progress(loader, "photographs"), batch_size):
+            images = normalise(crops.to(device).permute(0, 3, 1, 2).float() / 255)
+            found.append([part.cpu().double().numpy() for part in predict_crops(model, images, flip_index, flip)])
+    given_order = np.argsort([index for people in photographs for index in people])
+    heatmap_xy, scores, *graph_xy = (np.concatenate(parts)[given_order] for parts in zip(*found))
+    return [
+        to_photograph(output, person, input_xy, joint_scores, input_wh)
+        for output, input_xys in zip(("heatmap", "graph"), (heatmap_xy, *graph_xy))
+        for person, input_xy, joint_scores in zip(persons, input_xys, scores)
+    ]
+
+
+def cut_crop(
+    image: UInt8[np.ndarray, "h w 3"], bbox_xywh: Float[np.ndarray, "4"], input_wh: tuple[int, int]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The crop round a box at the network's input size, bilinear, black outside the photograph."""
+    input_map = input_from_image(*crop_from_box(bbox_xywh, input_wh), input_wh)
+    return cv2.warpAffine(image, input_map, input_wh)
+
+
+def predict_crops(
+    model: nn.Module, images: Float[Tensor, "B 3 H W"], flip_index: Tensor, flip: bool
+) -> list[Float[Tensor, "B J 2"] | Float[Tensor, "B J"]]:
+    """Joints of the heatmaps `[B, J, 2]`, their scores `[B, J]`, and the graph's joints `[B, J, 2]` if there are any.
+
+    Joints are in input pixels. With `flip`, heatmaps of the mirrored crop are mirrored back, its joints renamed, moved
+    by a pixel to the right and averaged with the others (HRNet lib/core/function.py, TEST.SHIFT_HEATMAP): the mirror of
+    heatmap pixel i is input pixel W - 1 - 4 i, which is nearer to heatmap pixel w - i than to w - 1 - i. The graph's
+    joints are mirrored where they are.
+
+    Args:
+        images: normalised crops.
+        flip_index: `Skeleton.flip_index`.
+    """
+    width = images.shape[-1]
+    output = model(images)
+    heatmaps, refined_xy = output.heatmaps, output.refined_xy
+    if flip:
+        mirrored = model(images.flip(-1))
+        back = mirrored.heatmaps.flip(-1)[:, flip_index]
+        shifted = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
+        heatmaps = (heatmaps + shifted) / 2
+        if refined_xy is not None:
+            x, y = mirrored.refined_xy[:, flip_index].unbind(-1)
+            refined_xy = (refined_xy + torch.stack([width - 1 - x, y], dim=-1)) / 2
+    heatmap_xy, score = decode_heatmaps(heatmaps)
+    parts = [heatmap_xy * (width / heatmaps.shape[-1]), score]
+    return parts if refined_xy is None else [*parts, refined_xy]
+
+
+def to_photograph(
+    output: str,
+    person: Person,
+    input_xy: Float[np.ndarray, "J 2"],
+    joint_scores: Float[np.ndarray, " J"],
+    input_wh: tuple[int, int],
+) -> Prediction:
+    """A prediction in the photograph's pixels; the box counts 1, the person the mean of the joints above .2."""
+    image_from_input = invert(input_from_image(*crop_from_box(person.bbox_xywh, input_wh), input_wh))
+    good = joint_scores[joint_scores > SCORE_THRESHOLD]
+    return Prediction(
+        output=output,
+        image_id=person.image_id,
+        person_id=person.person_id,
+        keypoints_xy=apply_affine(image_from_input, input_xy),
+        joint_scores=joint_scores,
+        score=float(good.mean()) if len(good) else 0.0,
+    )
+
+
+def torch_device(name: str) -> torch.device:
+    """The device that `engine.device` names; "auto" is CUDA where there is one.
+
+    Raises:
+        UserError: "cuda" where there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA device", expected="one", got="none", do="set engine.device: auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+class _Photographs(Dataset):
+    """Item = crops `[n, H, W, 3]` of one photograph's people, or the `UserError` that a worker cannot raise whole."""
+
+    def __init__(self, people: list[list[Person]], root: str | Path, input_wh: tuple[int, int]):
+        self.people = people
+        self.root = root
+        self.input_wh = input_wh
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> Tensor | UserError:
+        people = self.people[index]
+        try:
+            image = read_image(self.root, people[0].image_path)
+        except UserError as error:
+            return error
+        return torch.from_numpy(np.stack([cut_crop(image, person.bbox_xywh, self.input_wh) for person in people]))
+
+
+def _by_photograph(persons: Sequence[Person]) -> list[list[int]]:
+    """Indices of the people of each photograph."""
+    photographs: dict[str, list[int]] = defaultdict(list)
+    for index, person in enumerate(persons):
+        photographs[person.image_path].append(index)
+    return list(photographs.values())
+
+
+def _batches(items: Iterable[Tensor | UserError], batch_size: int) -> Iterator[UInt8[Tensor, "B H W 3"]]:
+    """Crops of photographs to batches of `batch_size` (the last may be smaller), in the same order."""
+    waiting: list[Tensor] = []
+    for item in items:
+        if isinstance(item, UserError):
+            raise item
+        waiting += item
+        while len(waiting) >= batch_size:
+            yield torch.stack(waiting[:batch_size])
+            waiting = waiting[batch_size:]
+    if waiting:
+        yield torch.stack(waiting)
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

@@ -1,0 +1,1 @@
+"""Looking at people and predictions in the FiftyOne App. The only room that imports fiftyone."""

@@ -1,0 +1,114 @@
+"""`dag-pose app`: our own database, the dataset, and the FiftyOne App on this machine alone, until told to stop."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from dag.errors import UserError
+from dag.review.database import Database, running_database
+from dag.review.process import check_port, stop, tail, wait_for_port
+
+START_SECONDS = 60
+
+
+def serve(
+    persons_path: str | Path,
+    images_root: str | Path,
+    predictions_path: str | Path | None,
+    *,
+    split: str | None = None,
+    address: str = "127.0.0.1",
+    port: int = 5151,
+    database_port: int | None = None,
+    state_dir: str | Path = ".dag",
+    ready: Callable[[str], None] = lambda url: print(f"The App is at {url} (Ctrl-C stops it)", flush=True),
+) -> None:
+    """Serve people and predictions until SIGINT or SIGTERM; then stop the App and the database.
+
+    Nothing is written outside `state_dir`, nothing is sent anywhere, no browser is opened.
+
+    Args:
+        persons_path: table of person rows.
+        images_root: what the rows' `image_path` is relative to.
+        predictions_path: table of predictions; without them (None, or no such file yet) only people are shown.
+        split: of the rows; all when None.
+        address, port: where the App listens.
+        database_port: of the database on 127.0.0.1; a free one when None.
+        ready: is called with the App's URL once it answers.
+
+    Raises:
+        UserError: bad input, a port that is taken (before anything is started), no mongod, or it runs already.
+    """
+    check_port(address, port, "--port")
+    if predictions_path is not None and not Path(predictions_path).exists():
+        print(f"no predictions yet ({predictions_path}): people only; `dvc repro evaluate` makes them", flush=True)
+        predictions_path = None
+    inputs = {
+        "persons": _absolute(persons_path),
+        "images_root": _absolute(images_root),
+        "predictions": _absolute(predictions_path) if predictions_path else None,
+        "split": split,
+    }
+    log = Path(state_dir).resolve() / "fiftyone" / "app.log"
+    with _until_told(), running_database(state_dir, database_port) as database:
+        with _server({**inputs, "address": address, "port": port, "log": str(log)}, database) as server:
+            if not wait_for_port(address, port, server, START_SECONDS):
+                raise UserError("the App did not start", where=log, got=tail(log), do="see the log")
+            ready(f"http://{address}:{port}/datasets/people")
+            status = server.wait()
+        raise UserError("the App ended by itself", where=log, got=f"exit status {status}", do="see the log")
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+@contextmanager
+def _server(arguments: dict, database: Database) -> Iterator[psutil.Popen]:
+    """The process that has loaded the dataset and serves the App; stopped, whatever it does, when the block ends."""
+    receive, report = os.pipe()
+    text = json.dumps({**arguments, "mongod": database.pid, "report": report})
+    process = psutil.Popen(
+        [sys.executable, "-m", "dag.review.server", text],
+        stdin=subprocess.PIPE,
+        env={**os.environ, **database.environment},
+        pass_fds=[report],
+        start_new_session=True,
+    )
+    os.close(report)
+    try:
+        with os.fdopen(receive) as reports:
+            said = reports.readline().strip()
+        if said != "loaded":
+            raise UserError(said.removeprefix("error: ") or f"loading failed with exit status {process.wait()}")
+        yield process
+    finally:
+        stop(process, seconds=3)
+
+
+@contextmanager
+def _until_told() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the block, as the orderly end it is; further ones wait until all is stopped."""
+
+    def told(number: int, frame: object) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,106 @@
+"""One photograph's people and predictions as FiftyOne labels.
+
+FiftyOne measures in shares of the image, from the corner of the first pixel; our frame starts at that pixel's centre.
+"""
+
+from typing import Any
+
+import fiftyone as fo
+import numpy as np
+import pycocotools.mask
+from jaxtyping import Bool, Float
+
+from dag.evaluation.occlusion import hidden_joints, hidden_share
+from dag.person import Occluder, Person, Source, Visibility
+from dag.prediction import Prediction
+
+
+def occlusion_class(person: Person) -> str:
+    """How much of a person is hidden: "visible", "partly occluded", "mostly occluded" (half the labelled joints)."""
+    share = hidden_share(person)
+    return "visible" if share == 0 else "partly occluded" if share < 0.5 else "mostly occluded"
+
+
+def truth_label(person: Person) -> fo.Keypoint:
+    """The annotated pose; unlabelled joints are NaN points."""
+    return _pose(person, person.visibility > 0)
+
+
+def relabelled_joints(person: Person) -> Bool[np.ndarray, " J"]:
+    """Joints whose label was changed, by relabelling or by a reviewer."""
+    return np.isin(person.visibility_source, (Source.RELABELLED, Source.REVIEWED))
+
+
+def relabelled_label(person: Person) -> fo.Keypoint | None:
+    """The joints whose label was changed, alone; None where there are none."""
+    changed = relabelled_joints(person)
+    return _pose(person, changed) if changed.any() else None
+
+
+def prediction_label(
+    person: Person, prediction: Prediction, oks: float, distance: Float[np.ndarray, " J"]
+) -> fo.Keypoint:
+    """A predicted pose with our figures.
+
+    A joint's `error` is its distance in units of sqrt(person area), rounded as the tooltip has little room.
+
+    Args:
+        person: whom it is of; `occluder` says what hides his joints.
+        oks: object keypoint similarity; NaN for a person without labelled joints.
+        distance: of each joint to the truth, in image pixels; NaN for unlabelled joints.
+    """
+    return fo.Keypoint(
+        label=occlusion_class(person),
+        person_id=person.person_id,
+        oks=None if np.isnan(oks) else oks,
+        score=prediction.score,
+        error=np.round(distance / np.sqrt(person.area), 4).tolist(),
+        confidence=np.round(prediction.joint_scores, 4).tolist(),
+        occluder=_occluders(person),
+        points=_points(person, prediction.keypoints_xy, np.ones(len(distance), dtype=bool)),
+    )
+
+
+def box_label(person: Person) -> fo.Detection:
+    """The annotated box."""
+    x, y, width, height = person.bbox_xywh
+    kind = "crowd" if person.is_crowd else "person" if person.num_keypoints else "person without joints"
+    size = np.array([person.image_width, person.image_height] * 2)
+    box = (np.array([x, y, width, height]) / size).tolist()
+    return fo.Detection(label=kind, bounding_box=box, person_id=person.person_id)
+
+
+def mask_label(person: Person) -> fo.Detection | None:
+    """The instance mask, cut to the pixels it covers; None where there is none or it is empty."""
+    if person.segmentation is None:
+        return None
+    runs: Any = {"size": [person.image_height, person.image_width], "counts": person.segmentation.encode()}
+    left, top, width, height = (int(value) for value in pycocotools.mask.toBbox(runs))
+    if width == 0 or height == 0:
+        return None
+    mask = pycocotools.mask.decode(runs)[top : top + height, left : left + width].astype(bool)
+    box = [left / person.image_width, top / person.image_height]
+    box += [width / person.image_width, height / person.image_height]
+    kind = "crowd" if person.is_crowd else "person"
+    return fo.Detection(label=kind, bounding_box=box, mask=mask, person_id=person.person_id)
+
+
+def _pose(person: Person, shown: Bool[np.ndarray, " J"]) -> fo.Keypoint:
+    return fo.Keypoint(
+        label=occlusion_class(person),
+        person_id=person.person_id,
+        visibility=[Visibility(value).name.lower() for value in person.visibility],
+        occluder=_occluders(person),
+        points=_points(person, person.keypoints_xy, shown),
+    )
+
+
+def _occluders(person: Person) -> list[str]:
+    """What hides each joint, "unknown" where nobody knows; "none" for joints that are seen or not labelled."""
+    hidden = hidden_joints(person.visibility)
+    return [Occluder(value).name.lower() if there else "none" for value, there in zip(person.occluder, hidden)]
+
+
+def _points(person: Person, xy: Float[np.ndarray, "J 2"], shown: Bool[np.ndarray, " J"]) -> list[list[float]]:
+    share = (xy + 0.5) / [person.image_width, person.image_height]
+    return np.where(shown[:, None], share, np.nan).tolist()

@@ -1,0 +1,59 @@
+"""How the dataset looks in the App: skeleton, colours, what is switched on, the sidebar."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import fiftyone as fo
+
+from dag.skeleton import Skeleton
+
+TRUTH_FIELDS = ("ground_truth", "relabelled", "boxes", "segmentation")
+FIGURE_FIELDS = ("worst_oks", "occluded_share", "relabelled_joints", "people")
+COLORS = {
+    "ground_truth": "#00e676",
+    "graph": "#ff4081",
+    "heatmap": "#ffc400",
+    "mean_pose": "#40c4ff",
+    "relabelled": "#d500f9",
+    "boxes": "#ffffff",
+    "segmentation": "#ff9100",
+}
+OTHER_COLORS = ("#ff5252", "#b388ff", "#ffff00", "#18ffff")
+
+
+def field_colors(outputs: Sequence[str]) -> dict[str, str]:
+    """Colour of every label field; outputs that have none of their own take turns."""
+    others = [output for output in outputs if output not in COLORS]
+    own = {output: OTHER_COLORS[number % len(OTHER_COLORS)] for number, output in enumerate(others)}
+    return {field: {**COLORS, **own}[field] for field in ("ground_truth", *outputs, *TRUTH_FIELDS[1:])}
+
+
+def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], headline: str | None) -> None:
+    """Skeleton lines, one colour a field, truth and headline output switched on, figures first in the sidebar."""
+    colors = field_colors(outputs)
+    lines = fo.KeypointSkeleton(labels=list(skeleton.joints), edges=skeleton.bone_index.tolist())
+    dataset.skeletons = dict.fromkeys(("ground_truth", *outputs), lines)
+    dataset.default_skeleton = lines
+    config: Any = dataset.app_config
+    config.color_scheme = fo.ColorScheme(
+        color_by="field",
+        fields=[{"path": field, "fieldColor": color} for field, color in colors.items()],
+        show_skeletons=True,
+        multicolor_keypoints=False,
+        opacity=0.6,
+    )
+    shown = ["ground_truth", headline, "worst_oks"] if headline else ["ground_truth"]
+    config.active_fields = fo.ActiveFields(paths=shown)
+    # FiftyOne puts groups that it misses, and fields that are in no group, in front: all of them are named here.
+    groups = {
+        "people": list(colors),
+        "photograph": [field for field in FIGURE_FIELDS if dataset.has_field(field)],
+        "tags": ["tags", "_label_tags"],
+        "metadata": [f"metadata.{name}" for name in ("width", "height", "num_channels", "size_bytes", "mime_type")],
+        "primitives": ["image_id", "id", "filepath", "created_at", "last_modified_at"],
+    }
+    config.sidebar_groups = [
+        fo.SidebarGroupDocument(name=name, paths=paths, expanded=name in ("people", "photograph"))
+        for name, paths in groups.items()
+    ]
+    dataset.save()

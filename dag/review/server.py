@@ -1,0 +1,70 @@
+"""The process behind `serve`: it imports FiftyOne, builds the dataset and serves the App until it is told to stop.
+
+It has a process of its own because FiftyOne reads its settings once, on import, and because its server may stay after
+SIGTERM while a browser is connected: this process can always be ended, nothing in it is worth keeping.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from dag.errors import UserError
+
+DATASET = "people"
+
+
+def main() -> None:
+    """Argument: json of `load`'s arguments, `address`, `port`, `report` (a file descriptor), `mongod` (a pid), `log`.
+
+    Writes one line to `report`: "loaded", or "error: " and the text of a `UserError`. Standard input is a pipe from
+    the owner, whose end means that the owner was killed.
+    """
+    arguments = json.loads(sys.argv[1])
+    address, port, mongod, log = (arguments.pop(name) for name in ("address", "port", "mongod", "log"))
+    threading.Thread(target=_end_with_owner, args=[mongod], daemon=True).start()
+    with os.fdopen(arguments.pop("report"), "w") as report:
+        try:
+            load(**arguments)
+        except UserError as error:
+            report.write(f"error: {error}\n")
+            sys.exit(1)
+        report.write("loaded\n")
+    from fiftyone.server.main import start_server
+
+    sys.stderr.flush()
+    with Path(log).open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    start_server(port=port, address=address)
+
+
+def load(persons: str, images_root: str, predictions: str | None, split: str | None) -> None:
+    """Build the dataset from files; arguments as those of `dag.review.app.serve`, None for no predictions.
+
+    Raises:
+        UserError: as `read_persons`, `read_predictions` and `build_dataset`; or the two have different skeletons.
+    """
+    from dag.person import read_persons
+    from dag.prediction import read_predictions
+    from dag.review.dataset import build_dataset
+
+    rows, skeleton = read_persons(persons, split)
+    poses, predicted = read_predictions(predictions) if predictions else ([], skeleton)
+    if predicted != skeleton:
+        raise UserError("another skeleton", where=predictions, expected=skeleton.name, got=predicted.name)
+    build_dataset(DATASET, rows, poses, skeleton, images_root)
+
+
+def _end_with_owner(mongod: int) -> None:
+    sys.stdin.read()
+    with suppress(ProcessLookupError):
+        os.kill(mongod, signal.SIGTERM)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

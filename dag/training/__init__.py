@@ -1,0 +1,1 @@
+"""From cached crops to a trained model."""

@@ -1,0 +1,103 @@
+"""What happens to a batch on the device: one warp, one jitter, one normalisation."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+# ImageNet's, of RGB in 0-1: what published backbones were trained with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def warp(
+    images: UInt8[Tensor, "B Hc Wc 3"], input_from_canvas: Float[Tensor, "B 2 3"], size_hw: tuple[int, int]
+) -> Float[Tensor, "B 3 H W"]:
+    """Canvases to normalised network inputs, bilinear; black outside the canvas.
+
+    The same as `cv2.warpAffine` with `BORDER_CONSTANT`, then (image / 255 - mean) / std.
+
+    Args:
+        images: RGB canvases.
+        input_from_canvas: pixel-index maps.
+        size_hw: height and width of the network's input.
+    """
+    pixels = images.permute(0, 3, 1, 2).float()
+    grid = _grid(input_from_canvas, (images.shape[1], images.shape[2]), size_hw, stride=1.0)
+    return normalise(grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False) / 255)
+
+
+def warp_ignore(
+    ignore: UInt8[Tensor, "B hc wc"],
+    input_from_canvas: Float[Tensor, "B 2 3"],
+    size_hw: tuple[int, int],
+    stride: float = 4.0,
+) -> UInt8[Tensor, "B h w"]:
+    """Ignored blocks of the canvas to the heatmap, nearest; nothing is ignored outside the canvas.
+
+    Args:
+        ignore: 1 where people without labels are, one number a block of `stride` x `stride` canvas pixels.
+        input_from_canvas: pixel-index maps, of pixels.
+        size_hw: height and width of the heatmap, whose cells are `stride` x `stride` input pixels.
+        stride: pixels a block and a cell.
+    """
+    grid = _grid(input_from_canvas, (ignore.shape[1], ignore.shape[2]), size_hw, stride)
+    return grid_sample(ignore[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0].to(torch.uint8)
+
+
+def _grid(
+    input_from_canvas: Float[Tensor, "B 2 3"], canvas_hw: tuple[int, int], size_hw: tuple[int, int], stride: float
+) -> Float[Tensor, "B H W 2"]:
+    """Where each cell of the input looks into the canvas, in grid_sample's units; sizes in cells of `stride` pixels."""
+    matrix = input_from_canvas.float()
+    linear = torch.linalg.inv_ex(matrix[:, :, :2]).inverse  # inv would wait for the device
+    start = -(linear @ matrix[:, :, 2:])
+    # Of cells on both sides: a cell's centre is at pixel (cell + .5) * stride - .5.
+    shift = (linear.sum(dim=2, keepdim=True) * (stride - 1) / 2 + start - (stride - 1) / 2) / stride
+    canvas_wh = torch.tensor([canvas_hw[1], canvas_hw[0]], device=matrix.device).view(1, 2, 1)
+    # (x + .5) / W * 2 - 1, per column and per row: no product of a matrix with every cell.
+    linear, shift = (linear * 2 / canvas_wh)[:, None, None], ((shift + 0.5) * 2 / canvas_wh - 1)[:, None, None]
+    column = torch.arange(size_hw[1], device=matrix.device).view(1, 1, -1, 1)
+    row = torch.arange(size_hw[0], device=matrix.device).view(1, -1, 1, 1)
+    return linear[..., 0] * column + (linear[..., 1] * row + shift[..., 0])
+
+
+def normalise(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """RGB in 0-1 to what the backbone expects."""
+    mean, std = _channels(MEAN, images), _channels(STD, images)
+    return (images - mean) / std
+
+
+def denormalise(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """The way back to RGB in 0-1."""
+    return images * _channels(STD, images) + _channels(MEAN, images)
+
+
+def jitter(
+    images: Float[Tensor, "B 3 H W"],
+    seeds: list[tuple[int, ...]],
+    *,
+    brightness: float,
+    contrast: float,
+    colour: float,
+) -> Float[Tensor, "B 3 H W"]:
+    """Change brightness, contrast and the balance of colours, each sample by its own seed.
+
+    Args:
+        images: normalised inputs.
+        seeds: one a sample, such as (seed, epoch, person id): the batch that a sample is in does not matter.
+        brightness: up to this share of white is added or taken away.
+        contrast: distances to the mean grey grow or shrink by up to this share.
+        colour: each channel grows or shrinks by up to this share.
+    """
+    draws = np.stack([np.random.default_rng(seed).uniform(-1, 1, 5) for seed in seeds])
+    numbers = torch.from_numpy(draws.astype(np.float32)).to(images.device)[:, :, None, None]
+    pixels = denormalise(images) * (1 + colour * numbers[:, 2:])
+    grey = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    pixels = (pixels - grey) * (1 + contrast * numbers[:, 1:2]) + grey + brightness * numbers[:, :1]
+    return normalise(pixels.clamp(0, 1))
+
+
+def _channels(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "1 3 1 1"]:
+    return torch.tensor(values, device=like.device, dtype=like.dtype).view(1, 3, 1, 1)

@@ -1,0 +1,80 @@
+"""The training step: warp, targets, losses."""
+
+import lightning as L
+import torch
+
+from dag.heads.heatmap import gaussian_targets
+from dag.model import DagPose
+from dag.training.device import jitter, warp, warp_ignore
+from dag.training.loss import coordinate_loss, heatmap_loss, multi_person_loss
+
+
+class PoseTraining(L.LightningModule):
+    """A pose model with its losses `multi_person * l_m + target * l_t + graph * l_p` and optimiser.
+
+    The learning rate depends on the epoch alone (a tenth after every milestone), so a resumed run has no schedule to
+    restore. Adam without weight decay, as HRNet's protocol.
+    """
+
+    def __init__(
+        self,
+        model: DagPose,
+        *,
+        input_wh: tuple[int, int],
+        sigma: float,
+        multi_person: float,
+        target: float,
+        graph: float,
+        brightness: float,
+        contrast: float,
+        colour: float,
+        learning_rate: float,
+        milestones: list[int],
+        seed: int,
+    ):
+        super().__init__()
+        self.model = model
+        self.input_wh = input_wh
+        self.sigma = sigma
+        self.weights = {"multi_person": multi_person, "target": target, "graph": graph}
+        self.photometric = {"brightness": brightness, "contrast": contrast, "colour": colour}
+        self.learning_rate = learning_rate
+        self.milestones = milestones
+        self.seed = seed
+
+    def on_train_epoch_start(self) -> None:
+        rate = self.learning_rate * 0.1 ** sum(self.current_epoch >= epoch for epoch in self.milestones)
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = rate
+        self.log("lr", rate)
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
+        losses = self.losses(batch)
+        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+        named = {f"train/{name}": value for name, value in {"loss": loss, **losses}.items()}
+        self.log_dict(named, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
+        return loss
+
+    def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The unweighted losses of a batch, those that the model has outputs for."""
+        width, height = self.input_wh
+        images = warp(batch["image"], batch["input_from_canvas"], (height, width))
+        seeds = [(self.seed, self.current_epoch, person) for person in batch["person_id"].tolist()]
+        images = jitter(images, seeds, **self.photometric)
+        generator = torch.Generator().manual_seed((self.seed << 32) + self.global_step)
+        output = self.model(images, self.model.draw_center_offsets(len(images), generator))
+        size = tuple(output.heatmaps.shape[-2:])
+        keypoints_xy, labelled = batch["keypoints_input_xy"], batch["visibility"] > 0
+        stride = width / size[1]
+        targets = gaussian_targets(keypoints_xy[:, :1] / stride, labelled[:, :1], size, self.sigma)
+        losses = {"target": heatmap_loss(output.heatmaps, targets, labelled[:, 0])}
+        if output.multi_person_heatmaps is not None:
+            everyone = gaussian_targets(keypoints_xy / stride, labelled, size, self.sigma)
+            ignore = warp_ignore(batch["ignore"], batch["input_from_canvas"], size, stride)
+            losses["multi_person"] = multi_person_loss(output.multi_person_heatmaps, everyone, ignore)
+        if output.refined_xy is not None:
+            losses["graph"] = coordinate_loss(output.refined_xy / stride, keypoints_xy[:, 0] / stride, labelled[:, 0])
+        return losses
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), self.learning_rate)

@@ -1,0 +1,33 @@
+"""Average precision while training."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from dag.evaluation.average_precision import coco_metrics
+from dag.inference import predict_poses
+from dag.person import Person
+from dag.skeleton import Skeleton
+
+
+def validation_figures(
+    persons: Sequence[Person], root: str | Path, skeleton: Skeleton, *, input_wh: tuple[int, int], batch_size: int
+) -> Callable[[torch.nn.Module], dict[str, float]]:
+    """A function from a model to `{"heatmap_AP": ..., "graph_AP": ...}` on these people's own boxes, without flip test.
+
+    Crowds and people without labelled joints are not predicted; they are still ignored regions for the evaluator.
+    """
+    targets = [person for person in persons if person.num_keypoints and not person.is_crowd]
+
+    def figures(model: torch.nn.Module) -> dict[str, float]:
+        predictions = predict_poses(
+            model, targets, root, skeleton, input_wh=input_wh, flip=False, batch_size=batch_size, workers=0
+        )
+        outputs = dict.fromkeys(prediction.output for prediction in predictions)
+        return {
+            f"{output}_AP": coco_metrics(persons, [p for p in predictions if p.output == output], skeleton)["AP"]
+            for output in outputs
+        }
+
+    return figures

@@ -1,0 +1,37 @@
+"""Stage `convert` for COCO 2017 person keypoints: official files to validated person rows."""
+
+from pathlib import Path
+
+from dag.data.convert import convert_coco
+from dag.params import load_params
+from dag.person import Source
+from dag.skeleton import COCO17
+from dag.stage import run
+
+SPLITS = {
+    split: (f"annotations/person_keypoints_{split}2017.json", f"{split}2017") for split in ("train", "val")
+}  # official layout
+
+
+def convert(
+    root: Path,
+    out: Annotated[Path, typer.Option(help="person rows (parquet)")],
+    report: Annotated[Path, typer.Option(help="counts and faults (json)")],
+) -> None:
+    """Check COCO's people and write them as rows."""
+    params = load_params()
+    convert_coco(
+        root,
+        SPLITS,
+        dataset="coco",
+        skeleton=COCO17,
+        source=Source.ANNOTATED,
+        bad_rows=params.convert.bad_rows,
+        workers=params.engine.workers,
+        out=out,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    run(convert)

@@ -1,0 +1,32 @@
+"""Stage cache: decoded person crops with occluded renderings."""
+
+from pathlib import Path
+
+from dag.data.cache import write_cache
+from dag.data.cache_sheet import write_cache_sheet
+from dag.params import load_params
+from dag.stage import run
+
+
+def cache(persons: Path, pool: Path, out: Path, sheet: Path) -> None:
+    """Write the crop cache of the train split and a sheet of examples to look at."""
+    params = load_params()
+    write_cache(
+        out,
+        persons,
+        pool,
+        params.datasets[params.data.dataset].root,
+        input_wh=params.data.input_wh,
+        margin=params.cache.margin,
+        variants=params.cache.variants,
+        shard_mb=params.cache.shard_mb,
+        mask=params.cache.mask_joints.model_dump(),
+        paste=params.cache.paste_instance.model_dump(),
+        seed=params.seed,
+        workers=params.engine.workers,
+    )
+    write_cache_sheet(sheet, out)
+
+
+if __name__ == "__main__":
+    run(cache)

@@ -1,0 +1,138 @@
+"""Eq. 1 and 2 as the paper writes them, loops and all, against dag.attention."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dag.attention import (
+    AdaptiveDiscriminativeAttention,
+    ChannelAttention,
+    SpatialAttention,
+    center_features,
+    draw_center_offsets,
+)
+from dag.errors import UserError
+
+SHAPES = [(2, 3, 5, 7), (1, 8, 9, 4), (3, 5, 1, 6), (2, 4, 8, 6)]
+
+
+def random_weights(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Weights large enough that the softmax is far from flat."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
+    return module
+
+
+def features_of(shape: tuple[int, ...], seed: int = 1) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def assert_same_with_gradients(literal: Tensor, fast: Tensor, features: Tensor, module: nn.Module) -> None:
+    torch.testing.assert_close(fast, literal, rtol=1e-5, atol=1e-5)
+    towards = torch.randn(fast.shape, generator=torch.Generator().manual_seed(2))
+    inputs = [features, *module.parameters()]
+    for of_fast, of_literal in zip(
+        torch.autograd.grad(fast, inputs, towards), torch.autograd.grad(literal, inputs, towards)
+    ):
+        torch.testing.assert_close(of_fast, of_literal, rtol=1e-4, atol=1e-4)
+
+
+def literal_channel(module: ChannelAttention, features: Tensor) -> Tensor:
+    weight, bias = module.linear.weight, module.linear.bias
+    batch, channels, height, width = features.shape
+    rows = []
+    for b in range(batch):
+        center = [features[b, i, height // 2, width // 2] for i in range(channels)]
+        weights = [sum(weight[c, i] * center[i] for i in range(channels)) + bias[c] for c in range(channels)]
+        rows.append(torch.stack([features[b, c] * weights[c] for c in range(channels)]))
+    return torch.stack(rows)
+
+
+def literal_spatial(module: SpatialAttention, features: Tensor) -> Tensor:
+    """V softmax(K^T Q)^T, one place at a time."""
+    results = []
+    for crop in features:
+        query, key, value = (layer(crop[None])[0].flatten(1) for layer in (module.query, module.key, module.value))
+        places = query.shape[1]
+        columns = []
+        for n in range(places):
+            similarity = torch.stack([key[:, n] @ query[:, m] for m in range(places)])
+            share = similarity.exp() / similarity.exp().sum()
+            columns.append(sum(share[m] * value[:, m] for m in range(places)))
+        results.append(torch.stack(columns, 1).reshape(crop.shape))
+    return torch.stack(results)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_channel_attention_is_equation_1(shape):
+    module, features = random_weights(ChannelAttention(shape[1])), features_of(shape)
+    assert_same_with_gradients(literal_channel(module, features), module(features), features, module)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_spatial_attention_is_equation_2(shape):
+    module, features = random_weights(SpatialAttention(shape[1])), features_of(shape)
+    assert_same_with_gradients(literal_spatial(module, features), module(features), features, module)
+
+
+def test_spatial_attention_keeps_nothing_of_n_by_n_for_the_backward_pass():
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
+        SpatialAttention(8)(features_of((1, 8, 32, 24)))
+    assert max(sizes) <= 9 * 8 * 32 * 24 < (32 * 24) ** 2
+
+
+@pytest.mark.parametrize("fusion", ["parallel", "series"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_adam_joins_both(fusion, residual):
+    module, features = (
+        random_weights(AdaptiveDiscriminativeAttention(3, fusion=fusion, residual=residual)),
+        features_of((2, 3, 5, 7)),
+    )
+    by_channel = literal_channel(module.channel, features)
+    if fusion == "series":
+        joined = literal_spatial(module.spatial, by_channel)
+    else:
+        joined = torch.cat([by_channel, literal_spatial(module.spatial, features)], 1)
+    weight, bias = module.fuse.weight[:, :, 0, 0], module.fuse.bias
+    expected = (torch.einsum("oc,bchw->bohw", weight, joined) + bias[:, None, None]).clamp(min=0) + residual * features
+    assert_same_with_gradients(expected, module(features), features, module)
+
+
+def test_channel_attention_starts_at_the_identity():
+    features = features_of((2, 32, 16, 12))
+    torch.testing.assert_close(ChannelAttention(32)(features), features, rtol=0.03, atol=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": True}, {"residual": True, "fusion": "series"}])
+def test_adam_starts_at_the_identity_on_rectified_features(options):
+    features = features_of((2, 32, 16, 12)).relu()
+    torch.testing.assert_close(AdaptiveDiscriminativeAttention(32, **options)(features), features, rtol=0.03, atol=0.05)
+
+
+def test_unknown_fusion():
+    with pytest.raises(UserError, match="unknown fusion: expected one of parallel, series, got 'both'"):
+        AdaptiveDiscriminativeAttention(3, fusion="both")
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 48), (5, 7)])
+def test_center_is_where_the_crop_center_lands(height, width):
+    # geometry.input_from_image puts the box's centre at input_wh / 2; a quarter of that is feature pixel (w / 2, h / 2).
+    features = torch.zeros(1, 1, height, width)
+    features[0, 0, (4 * height / 2 / 4).__trunc__(), (4 * width / 2 / 4).__trunc__()] = 1
+    assert center_features(features).item() == 1
+
+
+def test_offsets_move_the_center_and_stop_at_the_border():
+    y, x = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
+    features = torch.stack([x, y]).expand(4, 2, 4, 6)
+    offsets = torch.tensor([[0, 0], [1, -1], [-1, 1], [9, 9]])
+    assert center_features(features, offsets).tolist() == [[3, 2], [4, 1], [2, 3], [5, 3]]
+
+
+def test_offsets_are_drawn_by_the_generator_alone():
+    draws = [draw_center_offsets(500, 1, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert {tuple(offset) for offset in draws[0].tolist()} == {(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)}

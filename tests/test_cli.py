@@ -1,0 +1,48 @@
+"""The command line: quick help, one-line errors."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.imports import ROOT
+
+COMMANDS = [[], ["params"], ["params", "list"], ["params", "use"], ["params", "check"], ["summary"], ["app"]]
+
+
+def dag_pose(*arguments: str, cwd: object = ROOT) -> subprocess.CompletedProcess:
+    """Run dag-pose as a user does."""
+    command = [sys.executable, "-m", "dag", *arguments]
+    return subprocess.run(command, cwd=str(cwd), env={"PYTHONPATH": str(ROOT), "PATH": ""}, text=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_answers_at_once(command: list[str]) -> None:
+    started = time.monotonic()
+    done = dag_pose(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    assert time.monotonic() - started < 5, "the goal is 1 s on an idle machine; more than 5 s means a heavy import"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, dag.cli; print([m for m in ('torch', 'cv2', 'fiftyone', 'pyarrow', 'dvc') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("params", "use", "default"), "error: presets: no such folder; run dag-pose in the project's root"),
+        (("params", "check"), "error: params.yaml: no such file; `dag-pose params use default` writes one"),
+        (("summary",), "error: results/evaluate: nothing was evaluated yet; run `dvc repro`"),
+        (("app",), "error: params.yaml: no such file"),
+    ],
+)
+def test_errors_are_one_line(tmp_path: object, arguments: tuple[str, ...], text: str) -> None:
+    done = dag_pose(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(text)
+    assert done.stderr.count("\n") == 1

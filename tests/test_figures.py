@@ -1,0 +1,391 @@
+"""Rendered people: the body obeys anthropometry, the truth fits the picture, the files are COCO's and reproducible."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from dag.data.figures.anthropometry import BONE, CANONICAL, LIMITS, random_build
+from dag.data.figures.body import Body, pose_body
+from dag.data.figures.coco import encode_jpeg, write_figures
+from dag.data.figures.mesh import ball, box, tube
+from dag.data.figures.outfit import Outfit, random_outfit
+from dag.data.figures.photo import MIN_AREA, Photo, render_photo
+from dag.data.figures.pose import Pose, bone_frames
+from dag.data.figures.poses import random_pose
+from dag.data.figures.raster import rasterize
+from dag.data.figures.sheet import COLOURS, draw_sheet
+from dag.data.figures.truth import PARTS
+from dag.errors import UserError
+from dag.person import Occluder
+from dag.skeleton import COCO17
+
+SETTING = {"width": 320, "height": 240, "people": 4}
+JOINT = {name: number for number, name in enumerate(COCO17.joints)}
+LEFT, RIGHT = (np.array([JOINT[pair[side]] for pair in COCO17.pairs]) for side in (0, 1))
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Photo]:
+    return [render_photo(5, "train", index, **SETTING, occlusion=0.5) for index in range(50)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("figures") / "out"
+    write_figures(path, {"train": 5, "val": 3}, **SETTING, occlusion=0.5, seed=3, workers=1)
+    return path
+
+
+def _body(seed: int) -> Body:
+    rng = np.random.default_rng(seed)
+    build = random_build(rng)
+    return pose_body(build, random_outfit(rng, build.bust, False), random_pose(rng, build), np.zeros(3), 0.0)
+
+
+def _angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+    """Degrees by which the chain a-b-c departs from straight."""
+    one, two = b - a, c - b
+    return float(np.rad2deg(np.arccos(np.clip(one @ two / np.linalg.norm(one) / np.linalg.norm(two), -1, 1))))
+
+
+# Drillis & Contini: shares of stature between the joints.
+@pytest.mark.parametrize(
+    ("upper", "lower", "share"),
+    [
+        ("left_upper_arm", "left_lower_arm", 0.186),
+        ("right_lower_arm", "right_hand", 0.146),
+        ("left_upper_leg", "left_lower_leg", 0.245),
+        ("right_lower_leg", "right_foot", 0.246),
+    ],
+)
+def test_segments_have_their_share_of_stature(upper: str, lower: str, share: float) -> None:
+    assert np.linalg.norm(CANONICAL[BONE[lower]] - CANONICAL[BONE[upper]]) == pytest.approx(share, abs=1e-9)
+    for seed in range(20):
+        build = random_build(np.random.default_rng(seed))
+        length = np.linalg.norm(build.joints[BONE[lower]] - build.joints[BONE[upper]]) / build.stature
+        assert 0.85 * share < length < 1.1 * share
+
+
+def test_poses_keep_lengths_and_joint_limits() -> None:
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        build = random_build(rng)
+        pose = random_pose(rng, build)
+        turns, places = bone_frames(build, pose)
+        np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.tile(np.eye(3), (len(turns), 1, 1)), atol=1e-9)
+        for side in ("left", "right"):
+            arm = [BONE[f"{side}_{part}"] for part in ("upper_arm", "lower_arm", "hand")]
+            leg = [BONE[f"{side}_{part}"] for part in ("upper_leg", "lower_leg", "foot")]
+            for chain, name in ((arm, "elbow"), (leg, "knee")):
+                assert -1e-6 <= _angle(*places[chain]) <= LIMITS[name][1] + 1e-6
+                for one, two in zip(chain, chain[1:]):
+                    rest = np.linalg.norm(build.joints[two] - build.joints[one])
+                    assert np.linalg.norm(places[two] - places[one]) == pytest.approx(rest)
+            ankle_in_thigh = turns[leg[0]].T @ (places[leg[2]] - places[leg[1]])
+            assert ankle_in_thigh[2] < 1e-6, "knees bend backwards only"
+
+
+def test_lowest_point_is_on_the_ground_or_lifted() -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        build = random_build(rng)
+        pose = random_pose(rng, build)
+        body = pose_body(build, random_outfit(rng, build.bust, False), pose, np.array([1.0, 0, -3]), 77.0)
+        used = np.unique(body.mesh.faces)
+        assert body.mesh.vertices[used, 1].min() == pytest.approx(pose.lift, abs=0.02)
+
+
+def test_left_is_the_persons_own_left() -> None:
+    build = random_build(np.random.default_rng(0))
+    outfit = random_outfit(np.random.default_rng(0), 0.0, False)
+    for yaw, sign in ((0.0, 1), (180.0, -1)):
+        joints = pose_body(build, outfit, Pose(), np.zeros(3), yaw).joints
+        assert (sign * (joints[LEFT, 0] - joints[RIGHT, 0]) > 0).all()
+        assert sign * (joints[JOINT["nose"], 2] - joints[LEFT[1:2], 2]) > 0
+
+
+def test_left_and_right_follow_the_view(photos: list[Photo]) -> None:
+    counted = 0
+    for person in (person for photo in photos for person in photo.people):
+        xy = person.joints_xy
+        left, right = (xy[JOINT[f"{side}_shoulder"]] for side in ("left", "right"))
+        upright = (left + right)[1] / 2 < (xy[JOINT["left_hip"]] + xy[JOINT["right_hip"]])[1] / 2
+        if upright and abs(person.faces_camera) > 0.6:
+            counted += 1
+            assert np.sign(left[0] - right[0]) == np.sign(person.faces_camera)
+    assert counted > 30
+
+
+def test_faces_of_people_seen_from_behind_are_hidden_by_themselves(photos: list[Photo]) -> None:
+    people = [person for photo in photos for person in photo.people]
+    face = [JOINT["nose"], JOINT["left_eye"], JOINT["right_eye"]]
+    seen = {
+        name: np.mean([person.occluder[face] == Occluder.UNKNOWN for person in people if chosen(person.faces_camera)])
+        for name, chosen in (("behind", lambda facing: facing < -0.85), ("front", lambda facing: facing > 0.85))
+    }
+    assert seen["behind"] < 0.1
+    assert seen["front"] > 0.6
+    for person in people:
+        if person.faces_camera < -0.85:
+            assert (person.occluder[face] == Occluder.SELF).any() or (person.occluder[face] != Occluder.SELF).all()
+
+
+def test_visible_joints_lie_on_their_person(photos: list[Photo]) -> None:
+    on, visible = 0, 0
+    for photo in photos:
+        for person in photo.people:
+            near = cv2.dilate(person.mask.astype(np.uint8), np.ones((3, 3), np.uint8))
+            for x, y in np.round(person.joints_xy[person.occluder == Occluder.UNKNOWN]).astype(int):
+                visible += 1
+                on += near[np.clip(y, 0, 239), np.clip(x, 0, 319)]
+    assert visible > 500
+    assert on / visible > 0.98
+
+
+def test_covered_joints_lie_on_what_covers_them(photos: list[Photo]) -> None:
+    found = {Occluder.OBJECT: 0, Occluder.PERSON: 0, Occluder.SELF: 0, Occluder.FRAME: 0}
+    for photo in photos:
+        everybody = np.any([person.mask for person in photo.people], 0)
+        for person in photo.people:
+            for (x, y), kind in zip(person.joints_xy, person.occluder):
+                column, row = round(x), round(y)
+                inside = 0 <= column < 320 and 0 <= row < 240
+                assert inside == (kind != Occluder.FRAME)
+                found[kind] = found.get(kind, 0) + 1
+                if kind == Occluder.OBJECT:
+                    assert not everybody[row, column]
+                elif kind == Occluder.PERSON:
+                    assert everybody[row, column]
+                    assert not person.mask[row, column]
+                elif kind == Occluder.SELF:
+                    assert person.mask[row, column]
+    assert min(found.values()) > 20, found
+
+
+def test_masks_are_disjoint_and_parts_lie_in_them(photos: list[Photo]) -> None:
+    for photo in photos:
+        total = np.sum([person.mask for person in photo.people], 0)
+        assert total.max() <= 1
+        np.testing.assert_array_equal(photo.parts > 0, total > 0)
+        assert photo.parts.max() < len(PARTS)
+        assert min(person.mask.sum() for person in photo.people) >= MIN_AREA
+        assert all(0 <= person.hidden_share <= 0.9 for person in photo.people)
+
+
+@pytest.mark.parametrize(
+    ("joint", "parts"),
+    [
+        ("left_wrist", ("left_lower_arm", "left_hand")),
+        ("right_knee", ("right_upper_leg", "right_lower_leg", "left_upper_leg")),  # the last: a skirt
+        ("right_elbow", ("right_upper_arm", "right_lower_arm")),
+        ("nose", ("face",)),
+    ],
+)
+def test_part_map_under_visible_joints(photos: list[Photo], joint: str, parts: tuple[str, ...]) -> None:
+    numbers, right, seen = [PARTS.index(part) for part in parts], 0, 0
+    for photo in photos:
+        for person in photo.people:
+            x, y = np.round(person.joints_xy[JOINT[joint]]).astype(int)
+            if person.occluder[JOINT[joint]] == Occluder.UNKNOWN and person.mask[y, x]:
+                seen += 1
+                right += photo.parts[y, x] in numbers
+    assert seen > 20
+    assert right == seen
+
+
+def test_more_occlusion_hides_more_joints() -> None:
+    hidden = []
+    for occlusion in (0.0, 0.5, 1.0):
+        shown = [render_photo(2, "val", index, **SETTING, occlusion=occlusion) for index in range(24)]
+        kinds = np.concatenate([person.occluder for photo in shown for person in photo.people])
+        hidden.append(np.isin(kinds, (Occluder.OBJECT, Occluder.PERSON)).mean())
+    assert hidden[0] < 0.03
+    assert hidden[0] + 0.05 < hidden[1]
+    assert hidden[1] + 0.05 < hidden[2]
+    assert hidden[2] < 0.6
+
+
+def test_photographs_differ_and_are_well_exposed(photos: list[Photo]) -> None:
+    assert len({photo.image.tobytes() for photo in photos}) == len(photos)
+    for photo in photos:
+        assert photo.image.shape == (240, 320, 3)
+        assert photo.image.std() > 8
+        assert 15 < photo.image.mean() < 245
+    heights = [np.ptp(np.nonzero(person.mask.any(1))[0]) + 1 for photo in photos for person in photo.people]
+    assert np.median(heights) > 70
+
+
+def test_other_sizes_and_one_person() -> None:
+    photo = render_photo(1, "val", 0, width=200, height=150, people=1, occlusion=0.0)
+    assert photo.image.shape == (150, 200, 3)
+    assert len(photo.people) == 1
+
+
+def test_rasteriser_against_half_planes() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:40, :50]
+    for _ in range(50):
+        corners, nearness = rng.uniform(-10, 60, (3, 2)), rng.uniform(0.1, 1, 3)
+        layer = rasterize(corners, nearness, np.array([[0, 1, 2]]), (50, 40), two_sided=True)
+        drawn = np.zeros((40, 50), dtype=bool)
+        drawn[layer.window] = layer.face >= 0
+        sides = []
+        for a, b in ((0, 1), (1, 2), (2, 0)):
+            along = corners[b] - corners[a]
+            sides.append((x - corners[a, 0]) * along[1] - (y - corners[a, 1]) * along[0])
+        expected = (np.array(sides) > 0).all(0) | (np.array(sides) < 0).all(0)
+        assert (drawn != expected).sum() <= 2, "only pixels on the very edge may differ"
+        solved = np.linalg.solve(np.column_stack([corners, np.ones(3)]), nearness)
+        plane = solved[0] * x + solved[1] * y + solved[2]
+        np.testing.assert_allclose(layer.nearness[layer.face >= 0], plane[layer.window][layer.face >= 0], rtol=1e-3)
+
+
+def test_rasteriser_shows_the_nearest_face_and_only_fronts() -> None:
+    xy = np.array([[0, 0], [9, 0], [0, 9], [0, 0], [9, 0], [0, 9]], float)
+    nearness = np.array([0.2, 0.2, 0.2, 0.5, 0.5, 0.5])
+    two = np.array([[0, 1, 2], [3, 4, 5]])
+    assert set(np.unique(rasterize(xy, nearness, two, (10, 10), two_sided=True).face)) == {-1, 1}
+    assert (rasterize(xy, nearness, two, (10, 10)).face == -1).all()
+    assert (rasterize(xy, nearness, two[:, ::-1], (10, 10)).face >= 0).any()
+
+
+def test_meshes_are_wound_outwards() -> None:
+    body = _body(1)
+    for mesh in (tube(ball(9, 12)), box((1, 2, 3), (0, 0, 0))):
+        corners = mesh.vertices[mesh.faces]
+        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        large = np.linalg.norm(normal, axis=1) > 1e-6
+        assert ((normal * corners.mean(1)).sum(1)[large] > 0).all()
+        assert ((mesh.normals * mesh.vertices).sum(1) > 0).all()
+    assert np.isfinite(body.mesh.vertices).all()
+
+
+def test_hair_line_leaves_the_face_free() -> None:
+    places = np.array([[0.0, 0.93, 0.06], [0.0, 0.99, 0.0], [0.0, 0.93, -0.05]])
+    assert (Outfit().hair_height(places) > 0).tolist() == [False, True, True]
+
+
+def test_same_bytes_for_any_worker_count(folder: Path, tmp_path: Path) -> None:
+    write_figures(tmp_path / "two", {"train": 5, "val": 3}, **SETTING, occlusion=0.5, seed=3, workers=2)
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*") if path.is_file())
+    assert len(names) == 2 + 2 * 8
+    for name in names:
+        assert (folder / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_seed_split_and_number_make_other_photographs() -> None:
+    one, *others = (
+        encode_jpeg(render_photo(seed, split, index, **SETTING, occlusion=0.5).image)
+        for seed, split, index in ((1, "train", 0), (2, "train", 0), (1, "val", 0), (1, "train", 1))
+    )
+    assert one not in others
+    assert one == encode_jpeg(render_photo(1, "train", 0, **SETTING, occlusion=0.5).image)
+
+
+def test_folder_loads_as_coco(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids: dict[str, list[int]] = {"images": [], "annotations": []}
+    for split, count in (("train", 5), ("val", 3)):
+        coco = COCO(folder / f"annotations/person_keypoints_{split}.json")
+        capsys.readouterr()
+        assert coco.loadCats(1)[0]["keypoints"] == list(COCO17.joints)
+        assert coco.loadCats(1)[0]["skeleton"] == (COCO17.bone_index + 1).tolist()
+        assert len(coco.imgs) == count
+        ids["images"] += list(coco.imgs)
+        ids["annotations"] += list(coco.anns)
+        for image in coco.imgs.values():
+            picture = cv2.imread(str(folder / split / image["file_name"]))
+            parts = cv2.imread(str(folder / image["part_map"]), cv2.IMREAD_UNCHANGED)
+            assert picture.shape[:2] == parts.shape == (image["height"], image["width"]) == (240, 320)
+            people = coco.loadAnns(coco.getAnnIds(image["id"]))
+            masks = np.array([coco.annToMask(person) for person in people])
+            np.testing.assert_array_equal(masks.sum(0), parts > 0)
+            for person, mask in zip(people, masks):
+                _check_annotation(person, mask)
+    assert all(len(set(numbers)) == len(numbers) for numbers in ids.values())
+
+
+def _check_annotation(person: dict, mask: np.ndarray) -> None:
+    assert mask.sum() == person["area"]
+    rows, columns = np.nonzero(mask)
+    box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+    assert person["bbox"] == pytest.approx(box)
+    x, y, v = np.array(person["keypoints"]).reshape(17, 3).T
+    occluder = np.array(person["true_occluder"])
+    assert (v == np.where(occluder == Occluder.UNKNOWN, 2, np.where(occluder == Occluder.FRAME, 0, 1))).all()
+    assert person["num_keypoints"] == (v > 0).sum()
+    assert (x[v == 0] == 0).all()
+    assert (y[v == 0] == 0).all()
+    truth = np.array(person["true_keypoints"])
+    np.testing.assert_array_equal(np.stack([x, y], 1)[v > 0], truth[v > 0])
+    assert 0 <= person["occlusion"] <= 0.9
+
+
+def test_annotations_change_with_any_pixel(folder: Path) -> None:
+    import hashlib
+
+    images = json.loads((folder / "annotations/person_keypoints_val.json").read_text())["images"]
+    for image in images:
+        jpeg = (folder / "val" / image["file_name"]).read_bytes()
+        assert image["sha256"] == hashlib.sha256(jpeg).hexdigest()
+
+
+def test_unknown_split_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown split: expected some of \('train', 'val'\), got \['test'\]"):
+        write_figures(tmp_path / "out", {"test": 1}, **SETTING, occlusion=0.5, seed=1, workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_render_leaves_no_folder(tmp_path: Path, signal_number: int) -> None:
+    out, partial = tmp_path / "out", tmp_path / ".out.partial"
+    code = (
+        "from dag.data.figures.coco import write_figures\n"
+        f"write_figures({str(out)!r}, {{'train': 500}}, width=320, height=240, people=1, occlusion=0.0, seed=1, workers=1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
+    deadline = time.monotonic() + 60
+    while not list(partial.glob("train/*.jpg")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal_number)
+    assert process.wait() != 0
+    assert not out.exists()
+    write_figures(out, {"train": 1}, **SETTING, occlusion=0.5, seed=1, workers=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    assert len(list(out.glob("train/*.jpg"))) == 1
+
+
+def test_stage_script(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "datasets/figures/render.py"
+    text = (Path(__file__).parents[1] / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    command = [sys.executable, str(script), "--name", "nobody", "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONPATH": str(script.parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml, render: no such block: expected one of ")
+    assert "got 'nobody'" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_sheet_draws_joints_in_the_colour_of_their_occluder(photos: list[Photo]) -> None:
+    plain, marked = draw_sheet(photos[:3], 2, scale=2), draw_sheet(photos[:3], 2, scale=2, truth=True)
+    assert plain.shape == marked.shape == (960, 1280, 3)
+    assert (plain[480:, 640:] == 128).all()
+    person = photos[0].people[-1]
+    drawn = 0
+    for (x, y), kind in zip(person.joints_xy, person.occluder):
+        if kind != Occluder.FRAME:
+            column, row = (int(np.clip(round((value + 0.5) * 2 - 0.5), 0, 478)) for value in (x, y))
+            drawn += (marked[row, column] == COLOURS[Occluder(kind)]).all()
+    assert drawn >= 8

@@ -1,0 +1,134 @@
+"""Every stage end to end, small, as a user runs it: dvc in a project of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.imports import ROOT
+
+STAGES = ("render@figures", "convert@figures", "pool", "relabel", "cache", "train", "evaluate@figures_val")
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PYTHONPATH": ".",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@example.org",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@example.org",
+}
+
+
+def run(project: Path, *command: str) -> str:
+    """Run a command in a project; its output, or a failed test that shows it."""
+    done = subprocess.run(command, cwd=project, env=ENVIRONMENT, text=True, capture_output=True)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def lock(project: Path) -> dict:
+    """Hashes of every stage's outputs."""
+    stages = YAML(typ="safe").load((project / "dvc.lock").read_text())["stages"]
+    return {name: {out["path"]: out["md5"] for out in stage["outs"]} for name, stage in stages.items()}
+
+
+def new_project(folder: Path) -> Path:
+    """A copy of this project's sources as a git repository with the smoke preset."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in listed.stdout.split("\n"):
+        if name and (ROOT / name).is_file() and not name.startswith(("results/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    run(folder, sys.executable, "-m", "dag", "params", "use", "smoke")
+    run(folder, "git", "init", "--quiet")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "start")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which `dvc repro` has run."""
+    folder = new_project(tmp_path_factory.mktemp("project"))
+    run(folder, "dvc", "repro")
+    return folder
+
+
+def test_every_stage_wrote_its_outputs(project: Path) -> None:
+    assert tuple(lock(project)) == STAGES
+    metrics = json.loads((project / "results/evaluate/figures_val.json").read_text())
+    for output in ("heatmap", "graph", "mean_pose"):
+        assert 0 <= metrics[output]["AP"] <= 1
+    assert metrics["people"] > 5
+    for output in ("heatmap", "graph", "mean_pose"):
+        results = json.loads((project / f"predictions/figures_val/{output}.json").read_text())
+        assert len(results) == metrics["people"]
+    assert not list(project.glob("**/*.partial"))
+    assert not list((project / ".dag").glob("train/*")), "a finished stage leaves no scratch"
+
+
+def test_a_second_repro_does_nothing(project: Path) -> None:
+    before = (project / "dvc.lock").read_bytes()
+    output = run(project, "dvc", "repro")
+    assert "Data and pipelines are up to date" in output
+    assert (project / "dvc.lock").read_bytes() == before
+
+
+def test_the_graph_is_the_design(project: Path) -> None:
+    edges = set()
+    for line in run(project, "dvc", "dag", "--dot").splitlines():
+        if "->" in line:
+            a, b = (part.strip(' ";') for part in line.split("->"))
+            edges.add((a.split("@")[0], b.split("@")[0]))
+    assert edges == {
+        ("render", "convert"), ("convert", "pool"), ("convert", "relabel"), ("convert", "evaluate"),
+        ("pool", "cache"), ("relabel", "cache"), ("relabel", "train"), ("cache", "train"), ("train", "evaluate"),
+    }  # fmt: skip
+
+
+def test_summary_shows_every_output(project: Path) -> None:
+    output = run(project, sys.executable, "-m", "dag", "summary")
+    for word in ("figures_val", "heatmap", "graph", "mean_pose", "Where to look"):
+        assert word in output
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("share", [0.7])
+def test_killed_stage_leaves_nothing_half_and_the_rerun_is_the_same(project: Path, stage: str, share: float) -> None:
+    outputs = lock(project)
+    started = time.monotonic()
+    run(project, "dvc", "repro", "--single-item", "--force", stage)
+    duration = time.monotonic() - started
+    assert lock(project) == outputs, "the same inputs gave other bytes"
+    process = subprocess.Popen(
+        ["dvc", "repro", "--single-item", "--force", stage], cwd=project, env=ENVIRONMENT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(duration * share)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for path in outputs[stage]:
+        assert not (project / path).exists() or run(project, "dvc", "status", stage)
+    run(project, "dvc", "repro")
+    assert lock(project) == outputs
+    assert not list(project.glob("**/*.partial"))
+
+
+def test_experiments_compare(project: Path) -> None:
+    for setting in ("model.adam=false", "model.graph=false"):
+        run(project, "dvc", "exp", "run", "--name", setting.replace(".", "-").replace("=", "-"), "-S", setting)
+    table = json.loads(run(project, "dvc", "exp", "show", "--json"))
+    shown = {row["name"]: row["revs"][0]["data"] for row in table[1]["experiments"]}
+    assert set(shown) == {"model-adam-false", "model-graph-false"}
+    metrics = {n: d["metrics"]["results/evaluate/figures_val.json"]["data"] for n, d in shown.items()}
+    assert shown["model-adam-false"]["params"]["params.yaml"]["data"]["model"]["adam"] is False
+    assert "graph" in metrics["model-adam-false"]
+    assert "graph" not in metrics["model-graph-false"]
