@@ -113,7 +113,8 @@ class FeatureGuidedMultiHopGCN(nn.Module):
         hops: K.
         width: D.
         blocks: residual blocks.
-        detach: no gradient reaches the features and the coordinates given.
+        detach: no gradient reaches the features and the coordinates given. A network that is trained from nothing
+            needs it: gradients of l_p through heatmaps that have no peak yet keep them from getting one.
     """
 
     def __init__(

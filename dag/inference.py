@@ -20,7 +20,7 @@ from dag.person import Person
 from dag.prediction import Prediction
 from dag.skeleton import Skeleton
 from dag.stage import progress
-from dag.training.device import normalise
+from dag.data.device import normalise
 
 SCORE_THRESHOLD = 0.2
 """Joints above it make a person's score (HRNet, TEST.IN_VIS_THRE)."""

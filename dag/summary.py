@@ -25,7 +25,7 @@ def print_summary(results: Path) -> None:
         metrics = read_json(path)
         for output, figures in metrics.items():
             if isinstance(figures, dict) and "AP" in figures:
-                cells = [f"{figures[name]:.3f}" for name in FIGURES]
+                cells = ["-" if figures[name] is None else f"{figures[name]:.3f}" for name in FIGURES]
                 table.add_row(path.stem, output, str(metrics["people"]), *cells)
     console = Console()
     console.print(table)

@@ -15,10 +15,10 @@ from dag.weights import load_model
 
 def evaluate(
     protocol: str,
-    persons: Annotated[Path, typer.Option(help="person rows (parquet)")],
+    persons: Path,
     model: Path,
     predictions: Path,
-    metrics: Annotated[Path, typer.Option(help="figures (json)")],
+    metrics: Path,
 ) -> None:
     """Predict everyone of a protocol in their own box and compare with the truth."""
     params = load_params()

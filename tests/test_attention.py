@@ -1,5 +1,6 @@
 """Eq. 1 and 2 as the paper writes them, loops and all, against dag.attention."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from dag.attention import (
     draw_center_offsets,
 )
 from dag.errors import UserError
+from dag.geometry import apply_affine, crop_from_box, input_from_image
 
 SHAPES = [(2, 3, 5, 7), (1, 8, 9, 4), (3, 5, 1, 6), (2, 4, 8, 6)]
 
@@ -118,9 +120,12 @@ def test_unknown_fusion():
 
 @pytest.mark.parametrize(("height", "width"), [(64, 48), (5, 7)])
 def test_center_is_where_the_crop_center_lands(height, width):
-    # geometry.input_from_image puts the box's centre at input_wh / 2; a quarter of that is feature pixel (w / 2, h / 2).
+    input_wh = 4 * width, 4 * height
+    box = np.array([10.0, 20.0, 30.0, 40.0])
+    center_input_xy = apply_affine(input_from_image(*crop_from_box(box, input_wh), input_wh), np.array([25.0, 40.0]))
+    x, y = (center_input_xy / 4).astype(int)
     features = torch.zeros(1, 1, height, width)
-    features[0, 0, (4 * height / 2 / 4).__trunc__(), (4 * width / 2 / 4).__trunc__()] = 1
+    features[0, 0, y, x] = 1
     assert center_features(features).item() == 1
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dag.geometry import apply_affine, compose, input_from_image, mirror
-from dag.training.device import MEAN, STD, denormalise, jitter, normalise, warp, warp_ignore
+from dag.data.device import MEAN, STD, denormalise, jitter, normalise, warp, warp_ignore
 
 CANVAS, INPUT = (120, 160), (96, 128)
 

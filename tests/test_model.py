@@ -159,7 +159,7 @@ def test_memory_format_changes_nothing():
 
 
 def make_mirror_symmetric(model: DagPose) -> None:
-    """Weights that cannot tell left from right. A stride of 2 pairs pixels (2i, 2i + 1): its first column is dropped."""
+    """Weights that cannot tell left from right. Stride 2 pairs pixels 2i and 2i + 1: the first column goes."""
     flip_index = torch.from_numpy(COCO17.flip_index)
     with torch.no_grad():
         for part in model.modules():

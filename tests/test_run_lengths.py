@@ -9,10 +9,8 @@ import pytest
 from dag.data.run_lengths import run_lengths
 
 # pycocotools 2.0.11 hands numpy an object whose __array__ takes no `copy`.
-NO_COPY = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
-@NO_COPY
 def test_polygons_and_both_kinds_of_run_lengths_are_one_mask():
     counts: Any = run_lengths([[10, 10, 20, 10, 20, 30, 10, 30], [40, 40, 50, 40, 50, 45, 40, 45]], 60, 50)
     mask = pycocotools.mask.decode({"size": [50, 60], "counts": counts.encode()})

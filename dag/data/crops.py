@@ -1,15 +1,14 @@
 """From a photograph and its person rows to padded crops, clean and occluded."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from pycocotools.mask import decode
 
 from dag.data.cutout import Cutout, Pool
+from dag.data.masks import decode_mask
 from dag.data.occlusion import mask_joints, paste_instance
 from dag.data.people import People
 from dag.data.shards import IGNORE_STRIDE, Crop
@@ -156,12 +155,10 @@ def unlabelled_region(people: Sequence[Person]) -> UInt8[np.ndarray, "H W"]:
 
 def _region(person: Person) -> UInt8[np.ndarray, "H W"]:
     """A person's mask; the box where there is no mask."""
-    size_hw = (person.image_height, person.image_width)
-    if person.segmentation:
-        with warnings.catch_warnings():  # pycocotools 2.0.11 does not know numpy 2's `copy` yet
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return decode({"size": list(size_hw), "counts": person.segmentation.encode()})
-    region = np.zeros(size_hw, dtype=np.uint8)
+    mask = decode_mask(person)
+    if mask is not None:
+        return mask.astype(np.uint8)
+    region = np.zeros((person.image_height, person.image_width), dtype=np.uint8)
     left, top, width, height = person.bbox_xywh
     rows = slice(max(round(top), 0), max(round(top + height), 0))
     region[rows, max(round(left), 0) : max(round(left + width), 0)] = 1

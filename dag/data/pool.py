@@ -39,7 +39,7 @@ def build_pool(
     max_hidden_share: float,
     workers: int,
 ) -> list[Quality]:
-    """Write the cut-outs of all good people to `path`, photograph by photograph; the quality of every row, in order.
+    """Write the cut-outs of all good people to `path`, in the order of photographs; the quality of every row, likewise.
 
     Args:
         persons: all rows of the photographs: neighbours and crowds tell who is who.
@@ -59,13 +59,9 @@ def build_pool(
         min_mask_iou=min_mask_iou,
         max_hidden_share=max_hidden_share,
     )
-    photographs: dict[str, list[Person]] = {}
-    for person in persons:
-        photographs.setdefault(person.image_path, []).append(person)
+    photographs = by_photograph(persons)
     run = Parallel(n_jobs=max(workers, 1), return_as="generator")
-    results: Any = run(
-        delayed(cut_photograph)(people, root, parser, skeleton, judge) for people in photographs.values()
-    )
+    results: Any = run(delayed(cut_photograph)(people, root, parser, skeleton, judge) for people in photographs)
     qualities: list[Quality] = []
 
     def accepted() -> Iterator[Cutout]:
@@ -75,6 +71,14 @@ def build_pool(
 
     write_pool(path, accepted(), skeleton)
     return qualities
+
+
+def by_photograph(persons: Sequence[Person]) -> list[list[Person]]:
+    """Rows of one photograph together, photographs in the order of their first row."""
+    photographs: dict[str, list[Person]] = {}
+    for person in persons:
+        photographs.setdefault(person.image_path, []).append(person)
+    return list(photographs.values())
 
 
 def cut_photograph(

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from dag.data.masks import decode_mask
 from dag.data.parsing.base import Parsed
-from dag.data.parsing.masks import decode_mask
 from dag.data.people import at
 from dag.person import Person, Visibility
 from dag.skeleton import Skeleton
@@ -35,9 +35,9 @@ class Rejection(StrEnum):
     FEW_VISIBLE = "few visible joints"
     HIDDEN = "hidden joints"
     NOT_SEPARABLE = "not separable"
+    FRAGMENTARY = "fragmentary"
     JOINTS_OUTSIDE = "joints outside"
     TRUNCATED = "truncated at the photo's border"
-    FRAGMENTARY = "fragmentary"
     MASK_DISAGREES = "disagrees with annotated mask"
 
 
@@ -51,7 +51,7 @@ class Quality:
         visible_joints: number of joints with visibility 2.
         hidden_share: joints that are hidden by something else than the person itself, and unlabelled joints of the
             limbs, over these and the labelled joints.
-        joints_inside: share of the visible joints that lie in the cut-out.
+        joints_inside: share of the visible joints that lie in the cut-out's largest connected piece, or nearly.
         contested: share of the cut-out that may be somebody else's.
         border_share: share of the outline that lies on the photograph's border.
         fragment_share: share of the cut-out outside its largest connected piece.
@@ -87,9 +87,9 @@ def rejection(
         Rejection.FEW_VISIBLE: quality.visible_joints < min_joints,
         Rejection.HIDDEN: quality.hidden_share > max_hidden_share,
         Rejection.NOT_SEPARABLE: quality.contested > MAX_CONTESTED,
+        Rejection.FRAGMENTARY: quality.fragment_share > max_fragment_share,
         Rejection.JOINTS_OUTSIDE: quality.joints_inside < min_joints_inside,
         Rejection.TRUNCATED: quality.border_share > MAX_BORDER,
-        Rejection.FRAGMENTARY: quality.fragment_share > max_fragment_share,
         Rejection.MASK_DISAGREES: quality.mask_iou is not None and quality.mask_iou < min_mask_iou,
     }
     return next((reason for reason, is_broken in broken.items() if is_broken), None)
@@ -107,17 +107,14 @@ def promised(person: Person, skeleton: Skeleton) -> Quality:
 
 
 def measured(person: Person, parsed: Parsed, skeleton: Skeleton) -> Quality:
-    """The quality of a parsed person."""
-    mask = parsed.parts > 0
-    rows = np.flatnonzero(soft_alpha(parsed.parts).any(axis=1))
+    """The quality of a parsed person, as it will be seen: opaque where `soft_alpha` is above a half."""
+    alpha = soft_alpha(parsed.parts)
+    rows = np.flatnonzero(alpha.any(axis=1))
     height = float(rows[-1] - rows[0] + 1) if len(rows) else 0.0
-    radius = int(TOLERANCE * height + 0.5)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    near = cv2.dilate(mask.astype(np.uint8), disc) > 0
-    inside = at(near, person.keypoints_xy - (parsed.left, parsed.top))
+    body, fragment_share = largest_piece(alpha > 127)
+    inside = joints_in(body, person, parsed, radius=int(TOLERANCE * height + 0.5))
     visible = person.visibility == Visibility.VISIBLE
-    hidden = (person.visibility > 0) & ~visible & ~inside
-    pieces = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    hidden = (person.visibility > 0) & ~visible & ~joints_in(parsed.parts > 0, person, parsed, radius=0)
     return replace(
         promised(person, skeleton),
         height=height,
@@ -125,9 +122,25 @@ def measured(person: Person, parsed: Parsed, skeleton: Skeleton) -> Quality:
         joints_inside=float(inside[visible].mean()),
         contested=parsed.contested,
         border_share=_border_share(person, parsed),
-        fragment_share=float(1 - pieces.max() / pieces.sum()) if len(pieces) else 0.0,
+        fragment_share=fragment_share,
         mask_iou=_mask_iou(person, parsed),
     )
+
+
+def largest_piece(mask: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"], float]:
+    """The largest connected piece of a mask, and the share of the mask outside it."""
+    pieces, areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[1:3]
+    areas = areas[1:, cv2.CC_STAT_AREA]
+    if not len(areas):
+        return mask, 0.0
+    return pieces == areas.argmax() + 1, float(1 - areas.max() / areas.sum())
+
+
+def joints_in(mask: Bool[np.ndarray, "h w"], person: Person, parsed: Parsed, radius: int) -> Bool[np.ndarray, " J"]:
+    """Joints in a mask that lies where `parsed` does, or at most `radius` pixels from it."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    near = cv2.dilate(np.pad(mask, radius).astype(np.uint8), disc) > 0
+    return at(near, person.keypoints_xy - (parsed.left - radius, parsed.top - radius))
 
 
 def _hidden_share(person: Person, hidden: Bool[np.ndarray, " J"], skeleton: Skeleton) -> float:
@@ -160,4 +173,6 @@ def _mask_iou(person: Person, parsed: Parsed) -> float | None:
 def soft_alpha(parts: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     """Opacity of a part map's pixels; the outermost ring of pixels, half background, fades out."""
     hard = np.where(parts > 0, np.uint8(255), np.uint8(0))
-    return cv2.GaussianBlur(cv2.erode(hard, np.ones((3, 3), dtype=np.uint8)), (3, 3), 0)
+    square = np.ones((3, 3), dtype=np.uint8)
+    eroded = cv2.erode(hard, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.GaussianBlur(eroded, (3, 3), 0, borderType=cv2.BORDER_CONSTANT)

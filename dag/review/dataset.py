@@ -1,26 +1,30 @@
 """Person rows and predictions -> a FiftyOne dataset, one sample a photograph. Rebuilt from files at every start."""
 
+import gc
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
-import numpy as np
 
 from dag.errors import UserError
 from dag.evaluation.occlusion import hidden_joints
-from dag.evaluation.oks import oks
 from dag.files import inside
 from dag.person import Person
 from dag.prediction import Prediction
 from dag.review import labels
-from dag.review.look import TRUTH_FIELDS, set_look
+from dag.review.look import set_look
+from dag.review.poses import Poses, headline_output, pose_labels
 from dag.review.views import save_views
 from dag.skeleton import Skeleton
 from dag.stage import progress
 
-RESERVED = (*TRUTH_FIELDS, "id", "filepath", "tags", "metadata", "image_id", "created_at", "last_modified_at")
+BATCH = 200
+
+Photographs = Sequence[Sequence[Person]]
+Maker = Callable[[Person], labels.Document | None]
 
 
 def build_dataset(
@@ -52,53 +56,18 @@ def build_dataset(
     photographs: dict[str, list[Person]] = defaultdict(list)
     for person in persons:
         photographs[person.image_path].append(person)
-    files = {image_path: _photograph(images_root, image_path) for image_path in photographs}
+    files = [_photograph(images_root, image_path) for image_path in photographs]
     outputs = sorted({prediction.output for prediction in predictions})
     headline = headline_output(outputs)
     if fo.dataset_exists(name):
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
     _declare(dataset, outputs)
-    shown = progress(photographs.items(), "loading photographs", total=len(photographs))
-    samples = (_sample(files[image_path], people, poses, outputs, headline) for image_path, people in shown)
-    # Everything was declared: nothing is left to find out sample by sample.
-    dataset.add_samples(samples, expand_schema=False, validate=False, progress=False, num_samples=len(photographs))
+    _add_photographs(dataset, files, list(photographs.values()), poses, headline)
+    _add_people(dataset, list(photographs.values()), _makers(poses, outputs))
     set_look(dataset, skeleton, outputs, headline)
     save_views(dataset)
     return dataset
-
-
-def headline_output(outputs: Sequence[str]) -> str | None:
-    """The output that `worst_oks` is of and that is shown at first: graph, else heatmap, else the first."""
-    return next((output for output in ("graph", "heatmap", *outputs) if output in outputs), None)
-
-
-def pose_labels(
-    persons: Mapping[tuple[int, int], Person], predictions: Sequence[Prediction], skeleton: Skeleton
-) -> dict[tuple[str, int, int], fo.Keypoint]:
-    """Labels of predictions by output, image id and person id; `persons` by image id and person id.
-
-    Raises:
-        UserError: a person is unknown or predicted twice by one output, or an output has a name that is in use.
-    """
-    found: dict[tuple[str, int, int], fo.Keypoint] = {}
-    for prediction in predictions:
-        key = (prediction.image_id, prediction.person_id)
-        where = f"prediction of output {prediction.output!r}, image {key[0]}, person {key[1]}"
-        if key not in persons:
-            raise UserError("no such person in the rows", where=where, do="run `dvc repro evaluate`, or give the split")
-        if (prediction.output, *key) in found:
-            raise UserError("predicted twice", where=where, expected="one prediction a person", do="evaluate again")
-        if prediction.output in RESERVED or not prediction.output.isidentifier():
-            raise UserError("bad name of an output", where=where, expected=f"a word, none of {', '.join(RESERVED)}")
-        person = persons[key]
-        similarity = oks(
-            prediction.keypoints_xy, person.keypoints_xy, person.visibility, np.array(person.area), skeleton.sigma_array
-        )
-        distance = np.linalg.norm(prediction.keypoints_xy - person.keypoints_xy, axis=-1)
-        distance[person.visibility == 0] = np.nan
-        found[prediction.output, *key] = labels.prediction_label(person, prediction, float(similarity), distance)
-    return found
 
 
 def _photograph(images_root: str | Path, image_path: str) -> str:
@@ -129,35 +98,56 @@ def _declare(dataset: fo.Dataset, outputs: Sequence[str]) -> None:
         dataset.add_sample_field(field, fo.FloatField)
 
 
-def _sample(
-    file: str,
-    people: Sequence[Person],
-    poses: Mapping[tuple[str, int, int], fo.Keypoint],
-    outputs: Sequence[str],
-    headline: str | None,
-) -> fo.Sample:
+def _add_photographs(
+    dataset: fo.Dataset, files: Sequence[str], photographs: Photographs, poses: Poses, headline: str | None
+) -> None:
+    shown = progress(zip(files, photographs), "loading photographs", total=len(files))
+    samples = (_sample(file, people, poses, headline) for file, people in shown)
+    # Everything was declared: nothing is left to find out sample by sample.
+    dataset.add_samples(samples, expand_schema=False, validate=False, batcher=False, progress=False)
+    gc.collect()  # FiftyOne reloads every sample that is still in memory, each time one of its fields is set
+
+
+def _add_people(dataset: fo.Dataset, photographs: Photographs, makers: dict[str, tuple[str, Maker]]) -> None:
+    shown = iter(progress(photographs, "loading people", total=len(photographs)))
+    start = 0
+    while batch := list(islice(shown, BATCH)):
+        added: Any = dataset[start : start + len(batch)]
+        start += len(batch)
+        for field, (kind, maker) in makers.items():
+            values = [labels.label_list(kind, [maker(person) for person in people]) for people in batch]
+            added.set_values(field, values, expand_schema=False, validate=False)
+
+
+def _sample(file: str, people: Sequence[Person], poses: Poses, headline: str | None) -> fo.Sample:
+    """A photograph with its figures and, as yet, without labels."""
     first = people[0]
-    posed = [person for person in people if person.num_keypoints]
-    fields: dict[str, Any] = {output: [] for output in outputs}
-    for output, person in ((output, person) for output in outputs for person in people):
-        fields[output] += [pose] if (pose := poses.get((output, person.image_id, person.person_id))) else []
-    similarities = [pose["oks"] for pose in fields.get(headline or "", []) if pose["oks"] is not None]
-    labelled = sum(person.num_keypoints for person in posed)
-    hidden = sum(int(hidden_joints(person.visibility).sum()) for person in posed)
-    masks = [labels.mask_label(person) for person in people]
-    changed = [labels.relabelled_label(person) for person in people]
+    found = [poses.get((headline or "", person.image_id, person.person_id)) for person in people]
+    similarities = [pose["oks"] for pose in found if pose is not None and pose["oks"] is not None]
+    labelled = sum(person.num_keypoints for person in people)
+    hidden = sum(int(hidden_joints(person.visibility).sum()) for person in people)
     return fo.Sample(
         filepath=file,
         tags=[first.split],
         metadata=fo.ImageMetadata(width=first.image_width, height=first.image_height, num_channels=3),
         image_id=first.image_id,
-        people=len(posed),
+        people=sum(person.num_keypoints > 0 for person in people),
         occluded_share=hidden / labelled if labelled else None,
         relabelled_joints=sum(int(labels.relabelled_joints(person).sum()) for person in people),
         **({"worst_oks": min(similarities, default=None)} if headline else {}),
-        ground_truth=fo.Keypoints(keypoints=[labels.truth_label(person) for person in posed]),
-        relabelled=fo.Keypoints(keypoints=[label for label in changed if label]),
-        boxes=fo.Detections(detections=[labels.box_label(person) for person in people]),
-        segmentation=fo.Detections(detections=[mask for mask in masks if mask]),
-        **{output: fo.Keypoints(keypoints=fields[output]) for output in outputs},
     )
+
+
+def _makers(poses: Poses, outputs: Sequence[str]) -> dict[str, tuple[str, Maker]]:
+    """For every label field the kind of its list and what makes a label, or None, of a person."""
+
+    def predicted(output: str) -> Maker:
+        return lambda person: poses.get((output, person.image_id, person.person_id))
+
+    return {
+        "ground_truth": ("Keypoints", labels.truth_label),
+        **{output: ("Keypoints", predicted(output)) for output in outputs},
+        "relabelled": ("Keypoints", labels.relabelled_label),
+        "boxes": ("Detections", labels.box_label),
+        "segmentation": ("Detections", labels.mask_label),
+    }

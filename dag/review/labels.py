@@ -1,18 +1,23 @@
-"""One photograph's people and predictions as FiftyOne labels.
+"""People and predictions as FiftyOne labels, in the form in which FiftyOne stores them.
 
+Going through its label objects takes twenty times as long: 40 s instead of 2 s for 1,000 photographs.
 FiftyOne measures in shares of the image, from the corner of the first pixel; our frame starts at that pixel's centre.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-import fiftyone as fo
+import fiftyone.core.utils
 import numpy as np
 import pycocotools.mask
+from bson import Binary, ObjectId
 from jaxtyping import Bool, Float
 
 from dag.evaluation.occlusion import hidden_joints, hidden_share
 from dag.person import Occluder, Person, Source, Visibility
 from dag.prediction import Prediction
+
+Document = dict[str, Any]
 
 
 def occlusion_class(person: Person) -> str:
@@ -21,9 +26,9 @@ def occlusion_class(person: Person) -> str:
     return "visible" if share == 0 else "partly occluded" if share < 0.5 else "mostly occluded"
 
 
-def truth_label(person: Person) -> fo.Keypoint:
-    """The annotated pose; unlabelled joints are NaN points."""
-    return _pose(person, person.visibility > 0)
+def truth_label(person: Person) -> Document | None:
+    """The annotated pose, with NaN points for unlabelled joints; None where no joint is labelled."""
+    return _pose(person, person.visibility > 0) if person.num_keypoints else None
 
 
 def relabelled_joints(person: Person) -> Bool[np.ndarray, " J"]:
@@ -31,15 +36,13 @@ def relabelled_joints(person: Person) -> Bool[np.ndarray, " J"]:
     return np.isin(person.visibility_source, (Source.RELABELLED, Source.REVIEWED))
 
 
-def relabelled_label(person: Person) -> fo.Keypoint | None:
+def relabelled_label(person: Person) -> Document | None:
     """The joints whose label was changed, alone; None where there are none."""
     changed = relabelled_joints(person)
     return _pose(person, changed) if changed.any() else None
 
 
-def prediction_label(
-    person: Person, prediction: Prediction, oks: float, distance: Float[np.ndarray, " J"]
-) -> fo.Keypoint:
+def prediction_label(person: Person, prediction: Prediction, oks: float, distance: Float[np.ndarray, " J"]) -> Document:
     """A predicted pose with our figures.
 
     A joint's `error` is its distance in units of sqrt(person area), rounded as the tooltip has little room.
@@ -49,7 +52,8 @@ def prediction_label(
         oks: object keypoint similarity; NaN for a person without labelled joints.
         distance: of each joint to the truth, in image pixels; NaN for unlabelled joints.
     """
-    return fo.Keypoint(
+    return _document(
+        "Keypoint",
         label=occlusion_class(person),
         person_id=person.person_id,
         oks=None if np.isnan(oks) else oks,
@@ -61,16 +65,16 @@ def prediction_label(
     )
 
 
-def box_label(person: Person) -> fo.Detection:
+def box_label(person: Person) -> Document:
     """The annotated box."""
     x, y, width, height = person.bbox_xywh
     kind = "crowd" if person.is_crowd else "person" if person.num_keypoints else "person without joints"
     size = np.array([person.image_width, person.image_height] * 2)
     box = (np.array([x, y, width, height]) / size).tolist()
-    return fo.Detection(label=kind, bounding_box=box, person_id=person.person_id)
+    return _document("Detection", label=kind, bounding_box=box, person_id=person.person_id)
 
 
-def mask_label(person: Person) -> fo.Detection | None:
+def mask_label(person: Person) -> Document | None:
     """The instance mask, cut to the pixels it covers; None where there is none or it is empty."""
     if person.segmentation is None:
         return None
@@ -82,11 +86,22 @@ def mask_label(person: Person) -> fo.Detection | None:
     box = [left / person.image_width, top / person.image_height]
     box += [width / person.image_width, height / person.image_height]
     kind = "crowd" if person.is_crowd else "person"
-    return fo.Detection(label=kind, bounding_box=box, mask=mask, person_id=person.person_id)
+    packed: Any = fiftyone.core.utils.serialize_numpy_array(mask)
+    return _document("Detection", label=kind, bounding_box=box, mask=Binary(packed), person_id=person.person_id)
 
 
-def _pose(person: Person, shown: Bool[np.ndarray, " J"]) -> fo.Keypoint:
-    return fo.Keypoint(
+def label_list(kind: str, labels: Sequence[Document | None]) -> Document:
+    """The labels that there are as the value of one field of a sample; `kind` is "Keypoints" or "Detections"."""
+    return {"_cls": kind, kind.lower(): [label for label in labels if label is not None]}
+
+
+def _document(kind: str, **fields: Any) -> Document:
+    return {"_id": ObjectId(), "_cls": kind, "attributes": {}, "tags": [], **fields}
+
+
+def _pose(person: Person, shown: Bool[np.ndarray, " J"]) -> Document:
+    return _document(
+        "Keypoint",
         label=occlusion_class(person),
         person_id=person.person_id,
         visibility=[Visibility(value).name.lower() for value in person.visibility],

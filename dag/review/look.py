@@ -5,27 +5,8 @@ from typing import Any
 
 import fiftyone as fo
 
+from dag.review.fields import FIGURE_FIELDS, field_colors
 from dag.skeleton import Skeleton
-
-TRUTH_FIELDS = ("ground_truth", "relabelled", "boxes", "segmentation")
-FIGURE_FIELDS = ("worst_oks", "occluded_share", "relabelled_joints", "people")
-COLORS = {
-    "ground_truth": "#00e676",
-    "graph": "#ff4081",
-    "heatmap": "#ffc400",
-    "mean_pose": "#40c4ff",
-    "relabelled": "#d500f9",
-    "boxes": "#ffffff",
-    "segmentation": "#ff9100",
-}
-OTHER_COLORS = ("#ff5252", "#b388ff", "#ffff00", "#18ffff")
-
-
-def field_colors(outputs: Sequence[str]) -> dict[str, str]:
-    """Colour of every label field; outputs that have none of their own take turns."""
-    others = [output for output in outputs if output not in COLORS]
-    own = {output: OTHER_COLORS[number % len(OTHER_COLORS)] for number, output in enumerate(others)}
-    return {field: {**COLORS, **own}[field] for field in ("ground_truth", *outputs, *TRUTH_FIELDS[1:])}
 
 
 def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], headline: str | None) -> None:

@@ -3,6 +3,7 @@
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -64,17 +65,18 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
-def stop(process: psutil.Process, seconds: float = 10) -> None:
+def stop(process: psutil.Process, seconds: float = 10.0) -> None:
     """Ask a process to end (SIGTERM), wait, and end it (SIGKILL) when it does not; fine if it has ended."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-            process.wait(seconds)
-            return
-        except psutil.NoSuchProcess:
-            return
-        except psutil.TimeoutExpired:
-            continue
+        end = time.monotonic() + seconds
+        while is_running(process) and time.monotonic() < end:
+            time.sleep(0.02)
+        if not is_running(process):
+            break
+    if isinstance(process, psutil.Popen):
+        process.wait(seconds)  # only its parent can clear away a process that has ended
 
 
 def tail(path: Path) -> str:

@@ -3,9 +3,9 @@
 import lightning as L
 import torch
 
-from dag.heads.heatmap import gaussian_targets
+from dag.heads.heatmap import gaussian_targets, reaches_heatmap
 from dag.model import DagPose
-from dag.training.device import jitter, warp, warp_ignore
+from dag.data.device import jitter, warp, warp_ignore
 from dag.training.loss import coordinate_loss, heatmap_loss, multi_person_loss
 
 
@@ -33,7 +33,7 @@ class PoseTraining(L.LightningModule):
         seed: int,
     ):
         super().__init__()
-        self.model = model
+        self.model = model.to(memory_format=torch.channels_last)
         self.input_wh = input_wh
         self.sigma = sigma
         self.weights = {"multi_person": multi_person, "target": target, "graph": graph}
@@ -62,18 +62,20 @@ class PoseTraining(L.LightningModule):
         seeds = [(self.seed, self.current_epoch, person) for person in batch["person_id"].tolist()]
         images = jitter(images, seeds, **self.photometric)
         generator = torch.Generator().manual_seed((self.seed << 32) + self.global_step)
+        images = images.contiguous(memory_format=torch.channels_last)
         output = self.model(images, self.model.draw_center_offsets(len(images), generator))
         size = tuple(output.heatmaps.shape[-2:])
-        keypoints_xy, labelled = batch["keypoints_input_xy"], batch["visibility"] > 0
         stride = width / size[1]
-        targets = gaussian_targets(keypoints_xy[:, :1] / stride, labelled[:, :1], size, self.sigma)
-        losses = {"target": heatmap_loss(output.heatmaps, targets, labelled[:, 0])}
+        heatmap_xy, labelled = batch["keypoints_input_xy"] / stride, batch["visibility"] > 0
+        targets = gaussian_targets(heatmap_xy[:, :1], labelled[:, :1], size, self.sigma)
+        asked = labelled[:, 0] & reaches_heatmap(heatmap_xy[:, 0], size, self.sigma)
+        losses = {"target": heatmap_loss(output.heatmaps, targets, asked)}
         if output.multi_person_heatmaps is not None:
-            everyone = gaussian_targets(keypoints_xy / stride, labelled, size, self.sigma)
+            everyone = gaussian_targets(heatmap_xy, labelled, size, self.sigma)
             ignore = warp_ignore(batch["ignore"], batch["input_from_canvas"], size, stride)
             losses["multi_person"] = multi_person_loss(output.multi_person_heatmaps, everyone, ignore)
         if output.refined_xy is not None:
-            losses["graph"] = coordinate_loss(output.refined_xy / stride, keypoints_xy[:, 0] / stride, labelled[:, 0])
+            losses["graph"] = coordinate_loss(output.refined_xy / stride, heatmap_xy[:, 0], labelled[:, 0])
         return losses
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

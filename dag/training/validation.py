@@ -25,9 +25,10 @@ def validation_figures(
             model, targets, root, skeleton, input_wh=input_wh, flip=False, batch_size=batch_size, workers=0
         )
         outputs = dict.fromkeys(prediction.output for prediction in predictions)
-        return {
+        found = {
             f"{output}_AP": coco_metrics(persons, [p for p in predictions if p.output == output], skeleton)["AP"]
             for output in outputs
         }
+        return {name: value for name, value in found.items() if value is not None}
 
     return figures

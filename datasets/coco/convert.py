@@ -15,8 +15,8 @@ SPLITS = {
 
 def convert(
     root: Path,
-    out: Annotated[Path, typer.Option(help="person rows (parquet)")],
-    report: Annotated[Path, typer.Option(help="counts and faults (json)")],
+    out: Path,
+    report: Path,
 ) -> None:
     """Check COCO's people and write them as rows."""
     params = load_params()

@@ -13,8 +13,8 @@ SPLITS = {split: (f"annotations/person_keypoints_{split}.json", split) for split
 
 def convert(
     root: Path,
-    out: Annotated[Path, typer.Option(help="person rows (parquet)")],
-    report: Annotated[Path, typer.Option(help="counts and faults (json)")],
+    out: Path,
+    report: Path,
 ) -> None:
     """Check rendered people and write them as rows."""
     params = load_params()

@@ -114,10 +114,15 @@ def _floor(rng: Rng, xz: Float32[np.ndarray, "H W 2"], outdoor: bool) -> Picture
     material = surface(rng) if rng.random() < 0.4 else two_colours(
         rng, ("tiles", "planks", "checks", "bricks")[rng.integers(4)], _tone(rng, 0.7) * 0.6 + 0.3,
         _tone(rng, 0.8) * 0.5 + 0.25, rng.uniform(0.5, 1.6), 0.1)  # fmt: skip
-    cell = (np.clip(xz, -3e3, 3e3) * SIDE / max(material.repeat, 0.4)).astype(int) % SIDE
-    colour = material.tile[cell[..., 1], cell[..., 0]]
-    mean = material.tile.mean((0, 1))
+    cell = (np.clip(xz, -3e3, 3e3) * np.float32(SIDE / max(material.repeat, 0.4))).astype(np.int32) % SIDE
+    tile = 0.5 * material.tile + 0.5 * material.tile.mean(2, keepdims=True)  # floors are duller than things
+    colour, mean = tile[cell[..., 1], cell[..., 0]], tile.mean((0, 1))
     return mean + (colour - mean) * near * rng.uniform(0.4, 1.0) + 0.03 * _cloud(xz, 0.03, 1.5, 13)[..., None]
+
+
+def _rows_below(ground: Bool[np.ndarray, "H W"]) -> slice:
+    """The rows that have any ground."""
+    return slice(len(ground) - int(ground.any(1).sum()), len(ground))
 
 
 def _outdoor(rng: Rng, camera: Camera, rays: Picture, farthest: float) -> tuple[Picture, Bool[np.ndarray, "H W"]]:
@@ -127,12 +132,15 @@ def _outdoor(rng: Rng, camera: Camera, rays: Picture, farthest: float) -> tuple[
     if rng.random() < 0.4:  # overcast or evening
         zenith, horizon = rng.uniform(0.55, 0.8) * _rgb(1.0, 1.0, 1.0), _rgb(0.9, 0.87, 0.82) * rng.uniform(0.85, 1.1)
     mix = np.clip(rise / 0.5, 0, 1)[..., None] ** 0.7
-    picture = horizon * (1 - mix) + zenith * mix
-    sky_xz = rays[..., ::2] / np.maximum(np.abs(rays[..., 1:2]), 0.02 * camera.focal)
-    picture += np.clip(_cloud(sky_xz, 0.03, 1.9, 14), -0.3, 2)[..., None] * 0.09 * (rise > 0)[..., None]
-    floor = _floor(rng, xz, outdoor=True)
-    haze = np.clip(-xz[..., 1] / 120, 0, 0.8)[..., None]
-    picture = np.where(ground[..., None], floor * (1 - haze) + horizon * haze, picture)
+    picture = horizon + (zenith - horizon) * mix
+    sky = slice(0, int((~ground).any(1).sum()))
+    sky_xz = rays[sky, :, ::2] / np.maximum(np.abs(rays[sky, :, 1:2]), 0.02 * camera.focal)
+    clouds = np.clip(_cloud(sky_xz, 0.03, 1.9, 14), -0.3, 2) * 0.09
+    picture[sky] += np.where(rise[sky] > 0, clouds, 0)[..., None]
+    below = _rows_below(ground)
+    haze = np.clip(-xz[below, :, 1] / 120, 0, 0.8)[..., None]
+    floor = _floor(rng, xz[below], outdoor=True) * (1 - haze) + horizon * haze
+    picture[below] = np.where(ground[below, :, None], floor, picture[below])
     distance = farthest + rng.uniform(6, 30)
     for depth in (distance * 2.2, distance):
         if rng.random() < 0.75:
@@ -191,14 +199,15 @@ def _room(rng: Rng, camera: Camera, rays: Picture, farthest: float) -> tuple[Pic
     ground, xz = _on_plane(camera, rays)
     depth, height = farthest + rng.uniform(0.6, 4), rng.uniform(2.4, 4.5)
     xy = _wall(camera, rays, depth)
-    tone = _tone(rng, 0.45) * 0.55 + 0.38
+    tone = _tone(rng, 0.45)
+    tone = (0.65 * tone + 0.35 * tone.mean()) * 0.55 + 0.38
     fall = 1 - rng.uniform(0, 0.3) * np.abs(xy[..., 0] - rng.uniform(-3, 3))[..., None] / (np.abs(xy[..., 0:1]) + 3)
-    wall = tone * fall
+    wall = (tone * fall).astype(np.float32)
     if rng.random() < 0.4:
         material = two_colours(rng, ("stripes", "upright", "bricks", "tiles", "dots", "patches")[rng.integers(6)],
                                tone, tone * rng.uniform(0.7, 1.15), rng.uniform(0.4, 1.4), 0.0)  # fmt: skip
-        cell = (np.clip(xy, -1e3, 1e3) * SIDE / material.repeat).astype(int) % SIDE
-        wall = material.tile[cell[..., 1], cell[..., 0]] * fall
+        cell = (np.clip(xy, -1e3, 1e3) * np.float32(SIDE / material.repeat)).astype(np.int32) % SIDE
+        wall = (material.tile[cell[..., 1], cell[..., 0]] * fall).astype(np.float32)
     _furnish(rng, xy, wall, height)
     skirting = (xy[..., 1] < 0.12)[..., None]
     wall = np.where(skirting, tone * 0.7, wall)
@@ -208,7 +217,9 @@ def _room(rng: Rng, camera: Camera, rays: Picture, farthest: float) -> tuple[Pic
         beyond = (xy[..., 0] > corner) if corner > 0 else (xy[..., 0] < corner)
         wall = np.where(beyond[..., None], wall.mean((0, 1)) * rng.uniform(0.7, 0.95), wall)
     ground &= xy[..., 1] < 0
-    return np.where(ground[..., None], _floor(rng, xz, outdoor=False), wall), ground
+    below = _rows_below(ground)
+    wall[below] = np.where(ground[below, :, None], _floor(rng, xz[below], outdoor=False), wall[below])
+    return wall, ground
 
 
 def _furnish(rng: Rng, xy: Float32[np.ndarray, "H W 2"], wall: Picture, height: float) -> None:
@@ -246,5 +257,5 @@ def _studio(rng: Rng, camera: Camera, rays: Picture) -> tuple[Picture, Bool[np.n
     if rng.random() < 0.6:
         small = rng.uniform(0, 1, (rng.integers(3, 12), rng.integers(3, 14), 3))
         blots = cv2.resize(small, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
-        picture += (blots - 0.5) * rng.uniform(0.2, 0.9)
+        picture += (blots - 0.5) * rng.uniform(0.1, 0.55)
     return picture.astype(np.float32), ground

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 from pycocotools import mask as run_lengths
 
-from dag.data.figures.photo import SPLITS, Photo, render_photo
+from dag.data.figures.photo import SPLITS, render_photo
 from dag.data.figures.truth import PARTS, Truth
 from dag.errors import UserError
 from dag.files import whole_folder
@@ -46,8 +47,6 @@ def write_figures(
     Raises:
         UserError: an unknown split.
     """
-    from joblib import Parallel, delayed
-
     unknown = set(counts) - set(SPLITS)
     if unknown:
         raise UserError("unknown split", expected=f"some of {SPLITS}", got=sorted(unknown))
@@ -57,15 +56,21 @@ def write_figures(
             (partial / name).mkdir(parents=True)
         first_image, first_person = 1, 1
         for split, count in counts.items():
-            tasks = (
-                delayed(_write_photo)(partial, seed, split, index, first_image + index, **setting)
-                for index in range(count)
-            )
-            results = Parallel(n_jobs=max(workers, 1), return_as="generator")(tasks)
-            images, annotations = _number(progress(results, f"render {split}", total=count), first_person)
+            tasks = ((partial, seed, split, index, first_image + index) for index in range(count))
+            results = progress(_photos(tasks, setting, workers), f"render {split}", total=count)
+            images, annotations = _number(results, first_person)
             dataset = {**_header(seed, setting), "images": images, "annotations": annotations}
             (partial / f"annotations/person_keypoints_{split}.json").write_text(json.dumps(dataset) + "\n")
             first_image, first_person = first_image + count, first_person + len(annotations)
+
+
+def _photos(tasks: Iterable, setting: dict, workers: int) -> Iterable:
+    """`_write_photo` of every task, in order, by several processes."""
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs=max(workers, 1), return_as="generator")(
+        delayed(_write_photo)(*task, **setting) for task in tasks
+    )
 
 
 def encode_jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
@@ -80,7 +85,7 @@ def annotation(truth: Truth, image_id: int) -> dict:
     visibility[truth.occluder == Occluder.FRAME] = Visibility.UNLABELLED
     joints_xy = np.round(truth.joints_xy, 2)
     labelled = np.where(visibility[:, None] > 0, joints_xy, 0)
-    segment = run_lengths.encode(np.asfortranarray(truth.mask, np.uint8))
+    segment: Any = run_lengths.encode(np.asfortranarray(truth.mask, np.uint8))
     keypoints = [value for xy, v in zip(labelled.tolist(), visibility.tolist()) for value in (*xy, v)]
     return {
         "image_id": image_id,
@@ -97,15 +102,24 @@ def annotation(truth: Truth, image_id: int) -> dict:
     }
 
 
-def _write_photo(folder: Path, seed: int, split: str, index: int, image_id: int, **setting: float) -> tuple[dict, list]:
+def _write_photo(
+    folder: Path,
+    seed: int,
+    split: str,
+    index: int,
+    image_id: int,
+    width: int,
+    height: int,
+    people: int,
+    occlusion: float,
+) -> tuple[dict, list]:
     """Render and write one photograph; returns its image entry and its people's annotations, without their ids."""
     cv2.setNumThreads(1)
-    photo: Photo = render_photo(seed, split, index, **setting)  # pyright: ignore[reportArgumentType]
+    photo = render_photo(seed, split, index, width=width, height=height, people=people, occlusion=occlusion)
     name = f"{split}/{image_id:012d}"
     jpeg = encode_jpeg(photo.image)
     (folder / f"{name}.jpg").write_bytes(jpeg)
     (folder / f"parts/{name}.png").write_bytes(cv2.imencode(".png", photo.parts)[1].tobytes())
-    height, width = photo.parts.shape
     image = {
         "id": image_id,
         "file_name": f"{image_id:012d}.jpg",
@@ -117,7 +131,7 @@ def _write_photo(folder: Path, seed: int, split: str, index: int, image_id: int,
     return image, [annotation(truth, image_id) for truth in photo.people]
 
 
-def _number(results: Iterable[tuple[dict, list]], first: int) -> tuple[list[dict], list[dict]]:
+def _number(results: Iterable, first: int) -> tuple[list[dict], list[dict]]:
     images, annotations = [], []
     for image, people in results:
         images.append(image)

@@ -49,6 +49,20 @@ class Composite:
         mine = (seen >= 0) & (self.drawable.thing[seen] == number)
         return float(1 - (mine & alone).sum() / max(alone.sum(), 1))
 
+    def shaded(self) -> Bool[np.ndarray, "FH FW"]:
+        """Sub-pixels whose colour is worked out: all at the borders of things, one diagonal inside them."""
+        thing = np.where(self.fine_face >= 0, self.drawable.thing[self.fine_face], -1)
+        inside = np.ones(self.owner.shape, dtype=bool)
+        for down in range(self.finer):
+            for right in range(self.finer):
+                inside &= thing[down :: self.finer, right :: self.finer] == self.owner
+        shaded = self.fine_face >= 0
+        for down in range(self.finer):
+            for right in range(self.finer):
+                if down != right:
+                    shaded[down :: self.finer, right :: self.finer] &= ~inside
+        return shaded
+
     def part_map(
         self, part_of_piece: UInt8[np.ndarray, " P"], fine_hair: UInt8[np.ndarray, "FH FW"], hair: int
     ) -> UInt8[np.ndarray, "H W"]:
@@ -88,7 +102,8 @@ def compose(camera: Camera, things: list[Thing], people: int, finer: int) -> Com
     nearness = np.zeros(face.shape, np.float32)
     layers = []
     for thing, (corners, faces) in zip(things, ranges):
-        layer = rasterize(drawn.screen_xy[corners], drawn.nearness[corners], thing.mesh.faces, wh, thing.two_sided)
+        two_sided = np.isin(thing.mesh.pieces, thing.open_pieces)
+        layer = rasterize(drawn.screen_xy[corners], drawn.nearness[corners], thing.mesh.faces, wh, two_sided)
         layers.append(layer)
         closer = layer.nearness > nearness[layer.window]
         nearness[layer.window][closer] = layer.nearness[closer]

@@ -1,7 +1,7 @@
 """Painted details: face, hair line, beard, glasses, collar, print, buttons, belt, pockets. In canonical units."""
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
 from dag.data.figures.outfit import ACCENT, HAIR, HAT, INNER, SKIN, Outfit
 
@@ -34,6 +34,18 @@ def paint_face(
         jaw = bare & (y < 0.872 + face["beard"] + 0.22 * np.maximum(side - 0.012, 0) + 0.008) & (z < 0.075)
         jaw |= bare & (np.abs(y - 0.905) < 0.003) & (side < 0.016)
         material[where[jaw]] = first + HAIR
+    for mask, colour in _features(face, x, y):
+        tint[where[bare & mask]] = colour
+    brow = bare & (np.abs(y - 0.9495 + 0.12 * np.maximum(side - 0.018, 0)) < 0.0026) & (np.abs(side - 0.018) < 0.011)
+    material[where[brow]] = first + HAIR
+    return covered.astype(np.uint8)
+
+
+def _features(
+    face: dict[str, float], x: Float32[np.ndarray, " N"], y: Float32[np.ndarray, " N"]
+) -> list[tuple[Bool[np.ndarray, " N"], tuple[float, float, float]]]:
+    """Eyes, mouth, nostrils and glasses: where they are and their colour."""
+    side = np.abs(x)
     eye = ((side - 0.018) / 0.0095) ** 2 + ((y - 0.936) / 0.0062) ** 2
     iris = ((side - 0.018) / 0.0045) ** 2 + ((y - 0.936) / 0.0058) ** 2
     curve = 0.8928 + face["smile"] * 12 * (x**2 - 0.00008)
@@ -47,11 +59,7 @@ def paint_face(
         features.append(
             (((eye > 1.2) & (eye < 2.6)) | ((np.abs(y - 0.938) < 0.0015) & (side < 0.009)), (0.05, 0.05, 0.06))
         )
-    for mask, colour in features:
-        tint[where[bare & mask]] = colour
-    brow = bare & (np.abs(y - 0.9495 + 0.12 * np.maximum(side - 0.018, 0)) < 0.0026) & (np.abs(side - 0.018) < 0.011)
-    material[where[brow]] = first + HAIR
-    return covered.astype(np.uint8)
+    return features
 
 
 def paint_front(

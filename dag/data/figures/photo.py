@@ -1,6 +1,7 @@
 """A rendered photograph with its exact truth."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -79,7 +80,7 @@ def _develop(rng: np.random.Generator, scene: Scene, composite: Composite) -> Ph
     things = composite.things
     farthest = max(actor.depth[1] for actor in scene.actors)
     backdrop = random_backdrop(rng, camera, max(farthest, _farthest(camera, things)))
-    y, x = np.nonzero(composite.fine_face >= 0)
+    y, x = np.nonzero(composite.shaded())
     face = composite.fine_face[y, x]
     colour, hair = shade(things, composite.drawable, face, x, y, backdrop.light, camera.axes()[2])
     colour *= _crevices(composite, y, x)[:, None]
@@ -87,8 +88,10 @@ def _develop(rng: np.random.Generator, scene: Scene, composite: Composite) -> Ph
     front = np.zeros((fine.height, fine.width, 4), np.float32)
     front[y, x, :3], front[y, x, 3] = colour, 1
     front = cv2.resize(front, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    filled = cv2.resize((composite.fine_face >= 0).astype(np.float32), front.shape[1::-1], interpolation=cv2.INTER_AREA)
     behind = backdrop.picture * _shadow(camera, things, backdrop)[..., None]
-    image = _expose(rng, front[..., :3] + (1 - front[..., 3:]) * behind)
+    front = front[..., :3] * (filled / np.maximum(front[..., 3], 1e-6))[..., None]
+    image = _expose(rng, front + (1 - filled)[..., None] * behind)
 
     fine_hair = np.zeros(composite.fine_face.shape, np.uint8)
     fine_hair[y, x] = hair
@@ -106,9 +109,8 @@ def _crevices(composite: Composite, y: Int[np.ndarray, " N"], x: Int[np.ndarray,
 
     Luft, Colditz & Deussen, Image Enhancement by Unsharp Masking the Depth Buffer, SIGGRAPH 2006.
     """
-    depth = np.full(composite.fine_face.shape, np.float32(0))
-    depth[y, x] = 1 / composite.fine_nearness[y, x]
-    known = (depth > 0).astype(np.float32)
+    known = (composite.fine_face >= 0).astype(np.float32)
+    depth = known / np.maximum(composite.fine_nearness, 1e-6)
     around = cv2.blur(depth, (13, 13)) / np.maximum(cv2.blur(known, (13, 13)), 1e-6)
     gap = (depth - around)[y, x]
     return 1 - np.clip(gap / 0.35, 0, 0.32)
@@ -150,10 +152,18 @@ def _expose(rng: np.random.Generator, picture: Float32[np.ndarray, "H W 3"]) -> 
     if blur < 0.35:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.9))
     elif blur < 0.42:  # the camera moved
-        length, angle = rng.integers(2, 6), rng.uniform(0, np.pi)
+        length, angle = rng.integers(2, 5), rng.uniform(0, np.pi)
         kernel = np.zeros((9, 9), np.float32)
         reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
-        cv2.line(kernel, *((np.round(4 + s * reach)).astype(int).tolist() for s in (-1, 1)), 1.0, 1, cv2.LINE_AA)
+        start, end = ((np.round(4 + sign * reach)).astype(int).tolist() for sign in (-1, 1))
+        cv2.line(kernel, start, end, 1.0, 1, cv2.LINE_AA)
         picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
-    noise = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(rng.uniform(0.002, 0.03))
-    return (np.clip(picture + noise, 0, 1) * 255 + 0.5).astype(np.uint8)
+    noise, start = _sensor_noise(picture.size), int(rng.integers(picture.size))
+    grain = noise[start : start + picture.size].reshape(picture.shape) * np.float32(rng.uniform(0.002, 0.03))
+    return (np.clip(picture + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@cache
+def _sensor_noise(size: int) -> Float32[np.ndarray, " N"]:
+    """Twice as many normal numbers as a photograph has values; each photograph takes a run of them."""
+    return np.random.default_rng(8).standard_normal(2 * size, dtype=np.float32)

@@ -129,7 +129,9 @@ def _kick(rng: Rng, pose: Pose) -> None:
     up = SIDES[rng.integers(2)]
     for side in SIDES:
         if side == up:
-            set_leg(pose, side, rng.uniform(25, 105), rng.uniform(0, 40), rng.uniform(0, 20), rng.uniform(0, 100), -20.0)
+            set_leg(
+                pose, side, rng.uniform(25, 105), rng.uniform(0, 40), rng.uniform(0, 20), rng.uniform(0, 100), -20.0
+            )
         else:
             knee = rng.uniform(2, 25)
             set_leg(pose, side, 0.5 * knee + _pitch(pose), rng.uniform(0, 6), 5.0, knee)
@@ -180,6 +182,7 @@ _PAIRS = {
     "carry": ((0.075, 0.670, 0.185), (0.6, -1.0, -0.5)),
     "screen": ((0.040, 0.740, 0.190), (0.6, -1.0, -0.2)),
 }
+_LAP = ((0.080, 0.600, 0.190), (0.7, -0.6, -0.5))  # a hand on the thigh of somebody seated
 _ONE_HAND = {
     "hip": ((0.118, 0.590, 0.015), (1.0, 0.05, -0.6)),
     "ear": ((0.085, 0.905, 0.035), (0.6, -1.0, 0.4)),
@@ -211,7 +214,9 @@ def _pair_of_arms(rng: Rng, pose: Pose, build: Build) -> None:
 
 def _single_arm(rng: Rng, pose: Pose, build: Build, side: str) -> None:
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.5 and pose.seated:
+        _reach(rng, pose, build, side, _LAP, 0.02)
+    elif kind < 0.5:
         set_arm(pose, side, rng.normal(3, 12), rng.uniform(3, 16), rng.normal(0, 15), abs(rng.normal(12, 14)))
     elif kind < 0.68:
         set_arm(pose, side, rng.uniform(-20, 60), rng.uniform(25, 120), rng.normal(0, 30), abs(rng.normal(20, 35)))

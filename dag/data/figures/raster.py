@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int32
+from jaxtyping import Bool, Float, Float32, Int, Int32
 
 _TOUCH = 1e-3  # pixels by which a face reaches over its edge, so that neighbours leave no crack
 
@@ -35,7 +35,7 @@ def rasterize(
     nearness: Float[np.ndarray, " V"],
     faces: Int[np.ndarray, "F 3"],
     wh: tuple[int, int],
-    two_sided: bool = False,
+    two_sided: Bool[np.ndarray, " F"],
 ) -> Layer:
     """Draw faces; the nearest wins.
 
@@ -44,7 +44,7 @@ def rasterize(
         nearness: one over depth, affine on the screen. Faces with a corner at or behind the eye (<= 0) are left out.
         faces: corner numbers.
         wh: the photograph's size.
-        two_sided: draw faces that look away as well.
+        two_sided: faces that are drawn even when they look away.
     """
     xy, near = screen_xy[faces], nearness[faces]
     one, two = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]
@@ -52,7 +52,7 @@ def rasterize(
     low, high = (pick(pick(xy[:, 0], xy[:, 1]), xy[:, 2]) for pick in (np.minimum, np.maximum))
     shown = (near[:, 0] > 0) & (near[:, 1] > 0) & (near[:, 2] > 0)
     shown &= (high[:, 0] >= 0) & (high[:, 1] >= 0) & (low[:, 0] <= wh[0] - 1) & (low[:, 1] <= wh[1] - 1)
-    shown &= (np.abs(area) if two_sided else -area) > 1e-4
+    shown &= np.where(two_sided, np.abs(area), -area) > 1e-4
     kept = np.flatnonzero(shown)
     if not len(kept):
         return Layer(0, 0, np.full((1, 1), -1, np.int32), np.zeros((1, 1), np.float32))
@@ -61,13 +61,7 @@ def rasterize(
     width, height = int(x1 - x0 + 1), int(y1 - y0 + 1)
     corners = xy[kept] - (x0, y0)
     which, columns, rows = _pixels(corners, width, height)
-
-    one, two, area = one[kept], two[kept], area[kept]
-    step = near[kept, 1:] - near[kept, :1]
-    slope_x = (step[:, 0] * two[:, 1] - step[:, 1] * one[:, 1]) / area
-    slope_y = (step[:, 1] * one[:, 0] - step[:, 0] * two[:, 0]) / area
-    base = near[kept, 0] - slope_x * corners[:, 0, 0] - slope_y * corners[:, 0, 1]
-    plane = np.stack([base, slope_x, slope_y], 1).astype(np.float32)[which]
+    plane = _planes(corners, near[kept])[which]
     value = plane[:, 0] + plane[:, 1] * columns.astype(np.float32) + plane[:, 2] * rows.astype(np.float32)
     value = np.maximum(value, np.float32(1e-6))
 
@@ -78,6 +72,17 @@ def rasterize(
     face = np.full(height * width, -1, np.int32)
     face[pixel[winners]] = kept[which[winners]]
     return Layer(int(x0), int(y0), face.reshape(height, width), nearest.reshape(height, width))
+
+
+def _planes(corners: Float[np.ndarray, "F 3 2"], near: Float[np.ndarray, "F 3"]) -> Float32[np.ndarray, "F 3"]:
+    """Constant, x and y slope of each face's nearness on the screen."""
+    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    step = near[:, 1:] - near[:, :1]
+    slope_x = (step[:, 0] * two[:, 1] - step[:, 1] * one[:, 1]) / area
+    slope_y = (step[:, 1] * one[:, 0] - step[:, 0] * two[:, 0]) / area
+    base = near[:, 0] - slope_x * corners[:, 0, 0] - slope_y * corners[:, 0, 1]
+    return np.stack([base, slope_x, slope_y], 1).astype(np.float32)
 
 
 def _pixels(

@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from dag.data.figures.anthropometry import Build, random_build
-from dag.data.figures.body import Body, pose_body
+from dag.data.figures.body import Body, absent_tubes, pose_body
 from dag.data.figures.camera import Camera
 from dag.data.figures.outfit import Outfit, random_outfit
 from dag.data.figures.poses import random_pose
-from dag.data.figures.template import template
+from dag.data.figures.template import PIECE, template
 from dag.data.figures.things import STANDING, Thing, bar, blob, column, put, seat
 
 Rng = np.random.Generator
@@ -50,22 +50,8 @@ class Scene:
 
 def random_scene(rng: Rng, width: int, height: int, people: int, occlusion: float) -> Scene:
     """People, and with probability `occlusion` for each of them something or somebody in front."""
-    count = int(rng.integers(1, people + 1))
     camera, first = _first(rng, width, height)
-    actors, hidden = [first], []
-    while len(actors) < count:
-        covered = rng.random() < occlusion
-        if covered and rng.random() < 0.55:
-            target = int(rng.integers(len(actors)))
-            newcomer = _in_front(rng, camera, actors, target)
-        else:
-            newcomer = _beside(rng, camera, actors)
-        if newcomer is None:
-            break
-        actors.append(newcomer)
-    for number in range(len(actors)):
-        if rng.random() < occlusion * 0.72:
-            hidden.append(number)
+    actors, hidden = _gather(rng, camera, first, int(rng.integers(1, people + 1)), occlusion)
     objects = [(thing, number) for number, actor in enumerate(actors) for thing in _support(rng, actor)]
     for number in hidden:
         objects += [(thing, number) for thing in _in_the_way(rng, camera, actors, number)]
@@ -73,10 +59,35 @@ def random_scene(rng: Rng, width: int, height: int, people: int, occlusion: floa
     return Scene(camera, actors, objects)
 
 
+def _gather(rng: Rng, camera: Camera, first: Actor, count: int, occlusion: float) -> tuple[list[Actor], list[int]]:
+    """Up to `count` people, some of them in front of others; and the numbers of those that an object is to hide."""
+    actors, hidden, number = [first], [], 0
+    while number < len(actors):
+        if rng.random() < occlusion:
+            by_person = len(actors) < count and rng.random() < 0.6
+            newcomer = _in_front(rng, camera, actors, number) if by_person else None
+            if newcomer is None:
+                hidden.append(number)
+            else:
+                actors.append(newcomer)
+        number += 1
+        if number == len(actors) < count:
+            newcomer = _beside(rng, camera, actors)
+            actors += [] if newcomer is None else [newcomer]
+    return actors, hidden
+
+
 def person_thing(actor: Actor) -> Thing:
     """The actor as something to draw."""
-    hulls = tuple(template().hulls)
-    return Thing(actor.body.mesh, actor.outfit.materials, actor.outfit.layers, actor.outfit, True, hulls)
+    shown = [hulls for name, hulls in template().hulls.items() if name not in absent_tubes(actor.outfit)]
+    return Thing(
+        actor.body.mesh,
+        actor.outfit.materials,
+        actor.outfit.layers,
+        outfit=actor.outfit,
+        open_pieces=(PIECE["skirt"],),
+        hulls=tuple(hull for hulls in shown for hull in hulls),
+    )
 
 
 def _new_body(rng: Rng) -> tuple[Build, Outfit, Body]:
@@ -155,10 +166,11 @@ def _in_front(rng: Rng, camera: Camera, actors: list[Actor], target: int) -> Act
     behind = actors[target]
     wide, middle = behind.box[2] - behind.box[0], (behind.box[2] + behind.box[0]) / 2
     for _ in range(14):
-        distance = min(behind.depth[0] * rng.uniform(0.72, 0.97), behind.depth[0] - 0.3)
+        back = float(who[2].mesh.vertices[:, 2].min())  # behind the newcomer's own middle
+        distance = behind.depth[0] + back - rng.uniform(0.02, 0.5)
         if distance < 1.0:
             return None
-        shift = rng.choice([-1, 1]) * rng.uniform(0.15, 0.75) * max(wide, 0.3 * (behind.box[3] - behind.box[1]))
+        shift = rng.choice([-1, 1]) * rng.uniform(0.1, 0.65) * max(wide, 0.3 * (behind.box[3] - behind.box[1]))
         actor = _placed(camera, who, distance, middle + shift)
         others = [other for number, other in enumerate(actors) if number != target]
         mild = all(_overlap(actor.box, other.box) < 0.5 for other in others)
@@ -198,16 +210,16 @@ def _hide(rng: Rng, camera: Camera, actor: Actor) -> Thing:
     if distance < 0.8:
         return _floating(rng, camera, actor, actor.depth[0] * 0.85)
     metre = camera.focal / distance
-    x = rng.uniform(actor.box[0], actor.box[2])
+    x = actor.box[0] + rng.uniform(0.1, 0.9) * (actor.box[2] - actor.box[0])
     if kind < 0.28:
-        width = float(np.clip(rng.uniform(0.1, 0.55) * (actor.box[2] - actor.box[0]) / metre, 0.05, 0.6))
+        width = float(np.clip(rng.uniform(0.15, 0.7) * (actor.box[2] - actor.box[0]) / metre, 0.05, 0.6))
         return put(column(rng, width, 2.6), _spot(camera, x, distance), float(rng.uniform(0, 360)))
-    row = actor.box[3] - rng.uniform(0.2, 0.68) * tall
+    row = actor.box[3] - rng.uniform(0.25, 0.72) * tall
     ray = np.array([x - (camera.width - 1) / 2, row - (camera.height - 1) / 2, camera.focal]) @ camera.axes()
     height = camera.elevation + ray[1] * distance / -ray[2]
     if kind < 0.45 or not 0.2 < height < 2.4:
         return _floating(rng, camera, actor, distance)
-    width = float(np.clip(rng.uniform(0.5, 1.6) * (actor.box[2] - actor.box[0]) / metre, 0.3, 3.0))
+    width = float(np.clip(rng.uniform(0.7, 1.9) * (actor.box[2] - actor.box[0]) / metre, 0.3, 3.0))
     thing = STANDING[list(STANDING)[rng.integers(len(STANDING))]](rng, width, float(height))
     ahead = float(np.clip(thing.mesh.vertices[:, 2].max(), 0, 0.6))
     yaw = float(rng.normal(0, 14)) if distance - ahead > 0.6 else 0.0

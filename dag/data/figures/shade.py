@@ -119,12 +119,16 @@ def _materials(
     return layer.reshape(-1, DEEPEST)[place, above], tiles, firsts
 
 
-# Middle line (x) and radius of the pieces of a body, along which patterns are wound.
-_ROUND = np.array([
-    (sign * {"arm": SHOULDER_X, "hand": SHOULDER_X, "leg": HIP_X, "foot": HIP_X}.get(name[-4:].strip("_"), 0.0),
-     {"arm": 0.028, "leg": 0.044, "hand": 0.02, "foot": 0.03}.get(name[-4:].strip("_"), 0.085))
-    for name in PIECES for sign in [-1 if name.startswith("right") else 1]
-], np.float32)  # fmt: skip
+# Middle line (x of the left one) and radius of a body's round pieces, about which patterns are wound.
+_LIMBS = {"arm": (SHOULDER_X, 0.028), "hand": (SHOULDER_X, 0.020), "leg": (HIP_X, 0.044), "foot": (HIP_X, 0.030)}
+
+
+def _round(piece: str) -> tuple[float, float]:
+    middle, radius = _LIMBS.get(piece.rpartition("_")[2], (0.0, 0.085))
+    return -middle if piece.startswith("right") else middle, radius
+
+
+_ROUND = np.array([_round(piece) for piece in PIECES], np.float32)
 
 
 def _round_the_body(

@@ -73,7 +73,7 @@ class Template:
         bones, weights: the three bones that move a vertex, and how much.
         home: the bone whose scale holds for a vertex.
         tubes: vertices of each tube.
-        hulls: groups of vertices whose convex hulls together are the body, for shadows.
+        hulls: per tube, groups of vertices whose convex hulls together are the body, for shadows.
     """
 
     points: Float[np.ndarray, "V 3"]
@@ -85,7 +85,7 @@ class Template:
     weights: Float[np.ndarray, "V 3"]
     home: Int[np.ndarray, " V"]
     tubes: dict[str, slice]
-    hulls: list[slice]
+    hulls: dict[str, list[slice]]
 
 
 def head_surface(direction: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
@@ -137,9 +137,8 @@ def _trunk_and_head(tubes: dict, pieces: dict) -> None:
     tubes["brim"] = ball(5, 16)
     skirt = [(y, 1.0, 1.0, 0, 0) for y in np.linspace(0, 1, 9)]
     tubes["skirt"] = loft(np.array(skirt), 22)[1:-1]
-    names = {"curtain": "hair", "bun": "hair"}
     for name, points in tubes.items():
-        pieces[name] = np.full(len(points), PIECE[names.get(name, name)])
+        pieces[name] = np.full(len(points), PIECE["hair" if name in ("curtain", "bun") else name])
 
 
 def _limbs(tubes: dict, pieces: dict, side: str, sign: int) -> None:
@@ -150,7 +149,9 @@ def _limbs(tubes: dict, pieces: dict, side: str, sign: int) -> None:
     arm_rows[:, 4] -= 0.004
     hand_rows = _rings(_HAND, [row[0] for row in _HAND] + [0.398, 0.425], shoulder)
     hand_rows[:, 3] -= sign * 0.14 * np.maximum(0.44 - hand_rows[:, 0], 0)  # fingers curl towards the palm
-    thumb = np.array([(0.404, 0.004, 0.005, -0.006, 0.023), (0.43, 0.006, 0.006, -0.004, 0.024), (0.456, 0.007, 0.008, 0, 0.015)])
+    thumb = np.array(
+        [(0.404, 0.004, 0.005, -0.006, 0.023), (0.43, 0.006, 0.006, -0.004, 0.024), (0.456, 0.007, 0.008, 0, 0.015)]
+    )
     thumb[:, 3] = shoulder + sign * thumb[:, 3]
     foot = np.array([(z, (top - low) / 2, half, (top + low) / 2, 0) for z, half, low, top in _FOOT])
     new = {
@@ -222,7 +223,7 @@ def _skin(name: str, points: Float[np.ndarray, "V 3"]) -> tuple:
 
 def _assemble(tubes: dict[str, np.ndarray], pieces: dict[str, np.ndarray]) -> Template:
     columns: dict[str, list] = {key: [] for key in ("points", "normals", "outward", "faces", "pieces", "skin")}
-    slices, hulls, start = {}, [], 0
+    slices, hulls, start = {}, {}, 0
     for name, points in tubes.items():
         rings, sides = points.shape[:2]
         middle = points.mean(1, keepdims=True)
@@ -238,10 +239,9 @@ def _assemble(tubes: dict[str, np.ndarray], pieces: dict[str, np.ndarray]) -> Te
         columns["skin"].append(_skin(name, points.reshape(-1, 3)))
         slices[name] = slice(start, start + rings * sides)
         if name not in ("nose", "left_ear", "right_ear", "left_thumb", "right_thumb"):
-            step = 6 if name != "head" else rings
-            hulls += [
-                slice(start + r * sides, start + min(r + step + 1, rings) * sides) for r in range(0, rings - 1, step)
-            ]
+            step = 8 if name != "head" else rings
+            ends = [(r, min(r + step + 1, rings)) for r in range(0, rings - 1, step)]
+            hulls[name] = [slice(start + low * sides, start + high * sides) for low, high in ends]
         start += rings * sides
     flat = {
         key: np.concatenate([array.reshape(-1, 3) for array in columns[key]])

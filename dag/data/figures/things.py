@@ -23,7 +23,7 @@ class Thing:
         materials: of which it is made.
         layers: per piece, heights on the unmoved thing and the materials between them (see `Outfit.layers`).
         outfit: of a person; None for an object.
-        two_sided: its faces are seen from both sides.
+        open_pieces: pieces that are seen from both sides.
         hulls: groups of vertices whose convex hulls cast its shadow.
     """
 
@@ -31,16 +31,16 @@ class Thing:
     materials: list[Material]
     layers: dict[int, tuple[list[float], list[int]]]
     outfit: Outfit | None = None
-    two_sided: bool = False
+    open_pieces: tuple[int, ...] = ()
     hulls: tuple[slice, ...] = ()
 
 
-def make(meshes: list[Mesh], materials: list[Material], two_sided: bool = False) -> Thing:
+def make(meshes: list[Mesh], materials: list[Material], open_pieces: tuple[int, ...] = ()) -> Thing:
     """An object whose piece numbers are numbers of materials."""
     ends = np.cumsum([len(mesh.vertices) for mesh in meshes])
     hulls = tuple(slice(int(end) - len(mesh.vertices), int(end)) for end, mesh in zip(ends, meshes))
     layers = {number: ([0.0], [number, number]) for number in range(len(materials))}
-    return Thing(join(meshes), materials, layers, two_sided=two_sided, hulls=hulls)
+    return Thing(join(meshes), materials, layers, open_pieces=open_pieces, hulls=hulls)
 
 
 def put(thing: Thing, place: Float[np.ndarray, "3"], yaw: float = 0.0, tilt: float = 0.0) -> Thing:
@@ -165,7 +165,7 @@ def plant(rng: Rng, width: float, height: float) -> Thing:
         leaf = _leaf(length, length * broad, rng.uniform(0.2, 0.9), 1 + number % 3)
         turned = put(make([leaf], materials), np.array([0, pot_height * 0.8, 0]), yaw=rng.uniform(0, 360))
         parts.append(turned.mesh)
-    return make(parts, materials, two_sided=True)
+    return make(parts, materials, open_pieces=(1, 2, 3))
 
 
 def _leaf(length: float, breadth: float, droop: float, piece: int) -> Mesh:

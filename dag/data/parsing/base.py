@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,6 +26,7 @@ class Parsed:
     contested: float
 
 
+@runtime_checkable
 class Parser(Protocol):
     """A human parser. To add one: a class with these two members, and a line in `load_parser`."""
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from dag.errors import UserError
-from dag.params import Block, Count, Share
+from dag.params import Block, Count
 
 Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
 
@@ -48,7 +48,7 @@ class OutputRule(Block):
 
     parts: str
     person: str | None
-    threshold: Share
+    threshold: Annotated[float, Field(gt=0, lt=1)]
     samples: Literal["corners", "centers"]
 
 

@@ -61,7 +61,7 @@ class OnnxParser:
         if person is None:
             return best
         threshold = self.description.output.threshold
-        return np.where(1 / (1 + np.exp(-person)) > threshold, best + np.uint8(1), np.uint8(0))
+        return np.where(person > np.log(threshold / (1 - threshold)), best + np.uint8(1), np.uint8(0))
 
     def scores(
         self, image: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from dag.data.parsing.masks import union_of_masks
+from dag.data.masks import in_box, union_of_masks
 from dag.data.people import pixel_of
 from dag.person import Person
 from dag.skeleton import Skeleton
@@ -44,7 +44,7 @@ def separate(
     Contested is what was cut off without a neighbour's mask to prove it, though it hangs together with the rest: pixels
     beyond the box or beyond reach; and what was kept although it may be a neighbour's that has no mask.
     """
-    unit = np.sqrt(max(person.area, 1.0))
+    unit = max(person.area, 1.0) ** 0.5
     own = limb_distance(person, left_top, mask.shape, skeleton) / unit
     others_mask = union_of_masks(others, person.image_height, person.image_width)
     left, top = left_top
@@ -98,15 +98,6 @@ def limb_distance(
     if canvas.all():
         return np.full(shape, FAR, dtype=np.float32)
     return cv2.distanceTransform(canvas, cv2.DIST_L2, cv2.DIST_MASK_5)
-
-
-def in_box(person: Person, left_top: tuple[int, int], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """Pixels of a window that a person's box touches."""
-    left, top, width, height = person.bbox_xywh
-    x, y = np.arange(shape[1]) + left_top[0], np.arange(shape[0]) + left_top[1]
-    columns = (x > left - 1) & (x < left + width + 1)
-    rows = (y > top - 1) & (y < top + height + 1)
-    return rows[:, None] & columns
 
 
 def with_joints(mask: Bool[np.ndarray, "h w"], person: Person, left_top: tuple[int, int]) -> Bool[np.ndarray, "h w"]:

@@ -1,0 +1,116 @@
+"""Figures of a cut-out against constructed people whose figures are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dag.data.masks import decode_mask
+from dag.data.parsing.base import Parsed
+from dag.data.parsing.masks import MaskParser
+from dag.data.quality import Quality, Rejection, measured, promised, rejection, soft_alpha
+from dag.skeleton import COCO17
+from tests.standing import HEIGHT, JOINTS, WIDTH, outline, standing
+
+LIMITS = {
+    "min_height": 60.0, "min_joints": 8, "min_joints_inside": 0.9,
+    "max_fragment_share": 0.05, "min_mask_iou": 0.6, "max_hidden_share": 0.1,
+}  # fmt: skip
+GOOD = Quality(1, height=100.0, visible_joints=12, hidden_share=0.0)
+
+
+def by_masks(person, *others):
+    image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    [parsed] = MaskParser().parse(image, [person, *others], [0])
+    return measured(person, parsed, COCO17)
+
+
+def test_a_whole_person_is_perfect():
+    quality = by_masks(standing(1, 60))
+    rows = np.flatnonzero(outline(60, 25).any(axis=1))
+    height = float(np.ptp(rows) - 1)
+    assert quality == Quality(1, height, 17, 0.0, mask_iou=1.0)
+    assert rejection(quality, **LIMITS) is None
+
+
+def test_hidden_joints_count_unless_the_person_hides_them_itself():
+    limb_hidden = standing(1, 60, visibility={9: 1, 13: 1})
+    assert promised(limb_hidden, COCO17).hidden_share == 0
+    assert by_masks(limb_hidden).hidden_share == 0
+    without_legs = outline(60, 25)
+    without_legs[25 + 100 :] = False
+    hidden = standing(1, 60, mask=without_legs, visibility={13: 1, 14: 1, 15: 0, 16: 0})
+    assert promised(hidden, COCO17).hidden_share == 2 / 17
+    assert by_masks(hidden).hidden_share == 4 / 17
+
+
+def test_a_face_may_look_away_but_limbs_may_not_be_missing():
+    assert promised(standing(1, 60, visibility=dict.fromkeys(range(5), 0)), COCO17).hidden_share == 0
+    assert promised(standing(1, 60, visibility={15: 0, 16: 0}), COCO17).hidden_share == 2 / 17
+
+
+def test_joints_inside_forgive_a_few_pixels():
+    mask = outline(60, 25)
+    assert by_masks(standing(1, 60, mask=mask)).joints_inside == 1
+    person = standing(1, 60, mask=mask)
+    for distance, inside in ((6, 1.0), (7, 1.0), (8, 16 / 17)):
+        xy = person.keypoints_xy.copy()
+        xy[15, 1] = JOINTS[15, 1] + 25 + distance
+        assert by_masks(replace(person, keypoints_xy=xy)).joints_inside == pytest.approx(inside), distance
+
+
+def test_border_share_is_the_part_of_the_outline_on_the_border():
+    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    mask[HEIGHT - 100 :, 50:90] = True
+    assert by_masks(standing(1, 40, 40, mask=mask)).border_share == 40 / 280
+    mask[HEIGHT - 2 :] = False
+    assert by_masks(standing(1, 40, 40, mask=mask)).border_share == 0
+
+
+def test_fragments_are_what_the_largest_piece_leaves():
+    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    mask[30:130, 50:90] = mask[150:160, 50:90] = True
+    assert by_masks(standing(1, 40, mask=mask)).fragment_share == pytest.approx(8 / 106)
+
+
+def test_mask_iou_counts_what_lies_outside_the_window():
+    person = standing(1, 60)
+    annotated = decode_mask(person)
+    half = annotated[:, :90]
+    parsed = Parsed(0, 0, half.astype(np.uint8), 0.0)
+    assert measured(person, parsed, COCO17).mask_iou == half.sum() / annotated.sum()
+    unmasked = replace(person, segmentation=None)
+    assert measured(unmasked, parsed, COCO17).mask_iou is None
+
+
+def test_nothing_found_is_measured_too():
+    quality = measured(standing(1, 60), Parsed(0, 0, np.zeros((1, 1), dtype=np.uint8), 0.0), COCO17)
+    assert (quality.height, quality.joints_inside, quality.mask_iou) == (0, 0, 0)
+    assert rejection(quality, **LIMITS) is Rejection.TOO_SMALL
+
+
+@pytest.mark.parametrize(
+    ("figures", "reason"),
+    [
+        ({"height": 59.9}, Rejection.TOO_SMALL),
+        ({"visible_joints": 7}, Rejection.FEW_VISIBLE),
+        ({"hidden_share": 0.11}, Rejection.HIDDEN),
+        ({"contested": 0.11}, Rejection.NOT_SEPARABLE),
+        ({"joints_inside": 0.89}, Rejection.JOINTS_OUTSIDE),
+        ({"border_share": 0.03}, Rejection.TRUNCATED),
+        ({"fragment_share": 0.06}, Rejection.FRAGMENTARY),
+        ({"mask_iou": 0.59}, Rejection.MASK_DISAGREES),
+        ({"mask_iou": 0.6, "height": 60.0, "visible_joints": 8, "joints_inside": 0.9}, None),
+    ],
+)
+def test_each_limit_has_its_reason(figures, reason):
+    assert rejection(replace(GOOD, **figures), **LIMITS) is reason
+
+
+def test_alpha_fades_inwards():
+    parts = np.zeros((9, 9), dtype=np.uint8)
+    parts[1:8, 1:8] = 3
+    alpha = soft_alpha(parts)
+    assert alpha[4].tolist() == [0, 64, 191, 255, 255, 255, 191, 64, 0]
+    assert not alpha[parts == 0].any()
+    assert soft_alpha(np.ones((5, 5), dtype=np.uint8))[0].max() == 64
