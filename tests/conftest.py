@@ -1,9 +1,17 @@
 """Shared fixtures: real data where there is some, small rendered people everywhere."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from dag.data.cache import write_cache
+from dag.data.convert import convert_coco
+from dag.data.cutout import write_pool
+from dag.data.figures.coco import write_figures
+from dag.person import Source
+from dag.skeleton import COCO17
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +22,34 @@ def real_data() -> Path:
         reason = "DAG_REAL_DATA is unset: no real photographs, models or golden figures to test on"
         pytest.fail(reason) if os.environ.get("DAG_REQUIRE_REAL") == "1" else pytest.skip(reason)
     return Path(folder)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A small rendered data set: its root, its person rows, and a cache of clean crops."""
+
+    root: Path
+    persons: Path
+    cache: Path
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """16 + 6 rendered photographs, through the real converter and the real cache."""
+    folder = tmp_path_factory.mktemp("rendered")
+    found = Rendered(folder / "figures", folder / "persons.parquet", folder / "cache")
+    write_figures(
+        found.root, {"train": 16, "val": 6}, width=320, height=240, people=3, occlusion=0.3, seed=5, workers=1
+    )
+    splits = {split: (f"annotations/person_keypoints_{split}.json", split) for split in ("train", "val")}
+    convert_coco(
+        found.root, splits, dataset="figures", skeleton=COCO17, source=Source.RENDERED, bad_rows="stop", workers=1,
+        out=found.persons, report=folder / "report.json",
+    )  # fmt: skip
+    write_pool(folder / "pool.arrow", [], COCO17)
+    write_cache(
+        found.cache, found.persons, folder / "pool.arrow", found.root, input_wh=(96, 128), margin=1.25, variants=1,
+        shard_mb=64.0, mask={"p": 1.0, "min_count": 1, "max_count": 3, "min_size": 10.0, "max_size": 30.0},
+        paste={"p": 0.0, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "max_covered": 0.8}, seed=1, workers=1,
+    )  # fmt: skip
+    return found

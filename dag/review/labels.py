@@ -1,6 +1,6 @@
 """People and predictions as FiftyOne labels, in the form in which FiftyOne stores them.
 
-Going through its label objects takes twenty times as long: 40 s instead of 2 s for 1,000 photographs.
+Going through its label objects takes eight times as long: 44 s instead of 5.4 s for 1,008 photographs.
 FiftyOne measures in shares of the image, from the corner of the first pixel; our frame starts at that pixel's centre.
 """
 

@@ -50,12 +50,14 @@ def load(persons: str, images_root: str, predictions: str | None, split: str | N
     """
     from dag.person import read_persons
     from dag.prediction import read_predictions
-    from dag.review.dataset import build_dataset
 
     rows, skeleton = read_persons(persons, split)
     poses, predicted = read_predictions(predictions) if predictions else ([], skeleton)
     if predicted != skeleton:
         raise UserError("another skeleton", where=predictions, expected=skeleton.name, got=predicted.name)
+    # Not before: FiftyOne takes seconds to import, and bad input is found without it.
+    from dag.review.dataset import build_dataset
+
     build_dataset(DATASET, rows, poses, skeleton, images_root)
 
 

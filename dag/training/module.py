@@ -49,23 +49,18 @@ class PoseTraining(L.LightningModule):
         self.log("lr", rate)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
-        losses = self.losses(batch)
+        generator = torch.Generator().manual_seed((self.seed << 32) + self.global_step)
+        losses = self.losses(batch, self.model.draw_center_offsets(len(batch["image"]), generator))
         loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
         named = {f"train/{name}": value for name, value in {"loss": loss, **losses}.items()}
         self.log_dict(named, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
         return loss
 
-    def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def losses(self, batch: dict[str, torch.Tensor], center_offsets: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """The unweighted losses of a batch, those that the model has outputs for."""
-        width, height = self.input_wh
-        images = warp(batch["image"], batch["input_from_canvas"], (height, width))
-        seeds = [(self.seed, self.current_epoch, person) for person in batch["person_id"].tolist()]
-        images = jitter(images, seeds, **self.photometric)
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.global_step)
-        images = images.contiguous(memory_format=torch.channels_last)
-        output = self.model(images, self.model.draw_center_offsets(len(images), generator))
-        size = tuple(output.heatmaps.shape[-2:])
-        stride = width / size[1]
+        output = self.model(self._inputs(batch), center_offsets)
+        size = (output.heatmaps.shape[-2], output.heatmaps.shape[-1])
+        stride = self.input_wh[0] / size[1]
         heatmap_xy, labelled = batch["keypoints_input_xy"] / stride, batch["visibility"] > 0
         targets = gaussian_targets(heatmap_xy[:, :1], labelled[:, :1], size, self.sigma)
         asked = labelled[:, 0] & reaches_heatmap(heatmap_xy[:, 0], size, self.sigma)
@@ -77,6 +72,12 @@ class PoseTraining(L.LightningModule):
         if output.refined_xy is not None:
             losses["graph"] = coordinate_loss(output.refined_xy / stride, heatmap_xy[:, 0], labelled[:, 0])
         return losses
+
+    def _inputs(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Warped, jittered, normalised crops `[B, 3, H, W]`."""
+        images = warp(batch["image"], batch["input_from_canvas"], (self.input_wh[1], self.input_wh[0]))
+        seeds = [(self.seed, self.current_epoch, person) for person in batch["person_id"].tolist()]
+        return jitter(images, seeds, **self.photometric).contiguous(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), self.learning_rate)

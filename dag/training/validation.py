@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from dag.evaluation.average_precision import coco_metrics
+from dag.evaluation.protocol import evaluated_people, outputs_of
 from dag.inference import predict_poses
 from dag.person import Person
 from dag.skeleton import Skeleton
@@ -18,16 +19,15 @@ def validation_figures(
 
     Crowds and people without labelled joints are not predicted; they are still ignored regions for the evaluator.
     """
-    targets = [person for person in persons if person.num_keypoints and not person.is_crowd]
+    people = evaluated_people(persons)
 
     def figures(model: torch.nn.Module) -> dict[str, float]:
         predictions = predict_poses(
-            model, targets, root, skeleton, input_wh=input_wh, flip=False, batch_size=batch_size, workers=0
+            model, people, root, skeleton, input_wh=input_wh, flip=False, batch_size=batch_size, workers=0
         )
-        outputs = dict.fromkeys(prediction.output for prediction in predictions)
         found = {
-            f"{output}_AP": coco_metrics(persons, [p for p in predictions if p.output == output], skeleton)["AP"]
-            for output in outputs
+            f"{output}_AP": coco_metrics(persons, poses, skeleton)["AP"]
+            for output, poses in outputs_of(predictions).items()
         }
         return {name: value for name, value in found.items() if value is not None}
 

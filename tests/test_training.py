@@ -1,0 +1,127 @@
+"""Training: it learns, it goes on where it was stopped, and what it draws depends on nothing but the seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dag.data.batches import PersonCrops, collate
+from dag.evaluation.oks import oks
+from dag.inference import predict_poses
+from dag.model import build_model
+from dag.person import read_persons
+from dag.training.callbacks import SaveState
+from dag.training.data import PoseData
+from dag.training.module import PoseTraining
+from dag.training.state import file_hash, state_folder
+from dag.training.train import train_pose
+from tests.conftest import Rendered
+
+CALM = {"flip": 0.0, "rotation": 0.0, "rotation_p": 0.0, "scale": 0.0, "half_body": 0.0}
+LIVELY = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half_body": 0.3}
+
+
+def make_module(**changes: object) -> PoseTraining:
+    """A small DAG model of fixed weights in its training module."""
+    torch.manual_seed(3)
+    model = build_model("hrnet_tiny", adam=True, graph=True, detach=True, width=32, blocks=2)
+    settings = {
+        "input_wh": (96, 128), "sigma": 2.0, "multi_person": 1.0, "target": 1.0, "graph": 0.1, "brightness": 0.1,
+        "contrast": 0.1, "colour": 0.1, "learning_rate": 0.002, "milestones": [2], "seed": 1,
+    }  # fmt: skip
+    return PoseTraining(model, **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def run(module: PoseTraining, crops: PersonCrops, state: Path, epochs: int, batch_size: int = 8) -> None:
+    train_pose(
+        module, PoseData(crops, batch_size, seed=1, workers=0), epochs=epochs, validate_every=epochs,
+        figures=lambda model: {}, state=state, device="cpu",
+    )  # fmt: skip
+
+
+def test_eight_people_are_learned_by_heart(rendered: Rendered, tmp_path: Path) -> None:
+    people = [p for p in read_persons(rendered.persons, "train")[0] if (p.visibility == 2).sum() >= 10][:8]
+    wanted = {person.person_id for person in people}
+    crops = PersonCrops(rendered.cache, occluded=False, seed=1, **CALM)
+    chosen = torch.utils.data.Subset(crops, [i for i in range(len(crops)) if crops.shards.person_id(i) in wanted])
+    batch = collate([chosen[i] for i in range(8)])
+    module = make_module(brightness=0.0, contrast=0.0, colour=0.0)
+    optimizer = torch.optim.Adam(module.model.parameters(), 0.002)
+    module.model.train()
+    generator = torch.Generator().manual_seed(1)
+    for step in range(220):
+        optimizer.param_groups[0]["lr"] = 0.002 if step < 170 else 0.0002
+        losses = module.losses(batch, module.model.draw_center_offsets(8, generator))
+        sum(losses.values()).backward()  # type: ignore[union-attr]
+        optimizer.step()
+        optimizer.zero_grad()
+    skeleton = crops.shards.skeleton
+    found = predict_poses(
+        module.model, people, rendered.root, skeleton, input_wh=(96, 128), flip=False, batch_size=8, workers=0
+    )
+    for output in ("heatmap", "graph"):
+        predicted = np.stack([p.keypoints_xy for p in found if p.output == output])
+        similarity = [
+            oks(xy, p.keypoints_xy, p.visibility, p.area, skeleton.sigma_array) for xy, p in zip(predicted, people)
+        ]
+        assert np.mean(similarity) > 0.95, output
+
+
+def test_a_stopped_run_ends_as_the_uninterrupted_one(rendered: Rendered, tmp_path: Path) -> None:
+    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    whole = make_module()
+    run(whole, crops, tmp_path / "whole", epochs=4)
+    first = make_module()
+    run(first, crops, tmp_path / "parts", epochs=2)
+    second = make_module()
+    run(second, crops, tmp_path / "parts", epochs=4)
+    before, after = whole.model.state_dict(), second.model.state_dict()
+    assert not all(torch.equal(value, after[name]) for name, value in first.model.state_dict().items())
+    for name, value in before.items():
+        assert torch.equal(value, after[name]), name
+    loss = "live/plots/metrics/train/loss.tsv"
+    assert (tmp_path / "whole" / loss).read_text() == (tmp_path / "parts" / loss).read_text()
+
+
+def test_the_rate_falls_at_its_milestones(rendered: Rendered, tmp_path: Path) -> None:
+    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **CALM)
+    run(make_module(milestones=[1, 2]), crops, tmp_path, epochs=3)
+    lines = (tmp_path / "live/plots/metrics/lr.tsv").read_text().split()
+    rates = [float(word) for word in lines[3::2]]
+    np.testing.assert_allclose(rates, [0.002, 0.0002, 0.00002])
+
+
+def test_loaders_with_and_without_workers_draw_the_same(rendered: Rendered) -> None:
+    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    batches = [list(PoseData(crops, 8, seed=1, workers=workers).train_dataloader()) for workers in (0, 2)]
+    for one, other in zip(*batches, strict=True):
+        for name, value in one.items():
+            assert torch.equal(value, other[name]), name
+
+
+def test_another_run_starts_anew(tmp_path: Path) -> None:
+    first = state_folder(tmp_path, {"epochs": 1})
+    (first / "last.ckpt").write_text("state")
+    assert state_folder(tmp_path, {"epochs": 1}) == first
+    assert (first / "last.ckpt").exists()
+    second = state_folder(tmp_path, {"epochs": 2})
+    assert list(tmp_path.iterdir()) == [second]
+    assert not list(second.iterdir())
+
+
+def test_file_hash_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_hash(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_state_appears_whole(tmp_path: Path) -> None:
+    class Failing:
+        def save_checkpoint(self, path: Path) -> None:
+            path.write_text("half")
+            raise OSError("disk full")
+
+    (tmp_path / "last.ckpt").write_text("good")
+    with pytest.raises(OSError, match="disk full"):
+        SaveState(tmp_path / "last.ckpt").on_train_epoch_end(Failing(), None)  # type: ignore[arg-type]
+    assert (tmp_path / "last.ckpt").read_text() == "good"
