@@ -165,6 +165,7 @@ class Train(Block):
     epochs: Count
     batch_size: Count
     learning_rate: Positive
+    warmup: Annotated[int, Field(ge=0)]
     milestones: list[Count]
     validate_every: Count
     weights: str | None

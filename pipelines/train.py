@@ -29,7 +29,10 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
     rows, skeleton = read_persons(persons)
     torch.manual_seed(params.seed)
     model = build_model(
-        **params.model.model_dump(), **params.attention.model_dump(), **params.graph.model_dump(), skeleton=skeleton.name
+        **params.model.model_dump(),
+        **params.attention.model_dump(),
+        **params.graph.model_dump(),
+        skeleton=skeleton.name,
     )
     if settings.weights:
         print(f"{settings.weights}: {load_weights(model, settings.weights, strict=False)}")
@@ -40,6 +43,7 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
         **settings.loss.model_dump(),
         **settings.photometric.model_dump(),
         learning_rate=settings.learning_rate,
+        warmup=settings.warmup,
         milestones=settings.milestones,
         seed=params.seed,
     )

@@ -14,7 +14,9 @@ COMMANDS = [[], ["params"], ["params", "list"], ["params", "use"], ["params", "c
 def dag_pose(*arguments: str, cwd: object = ROOT) -> subprocess.CompletedProcess:
     """Run dag-pose as a user does."""
     command = [sys.executable, "-m", "dag", *arguments]
-    return subprocess.run(command, cwd=str(cwd), env={"PYTHONPATH": str(ROOT), "PATH": ""}, text=True, capture_output=True)
+    return subprocess.run(
+        command, cwd=str(cwd), env={"PYTHONPATH": str(ROOT), "PATH": ""}, text=True, capture_output=True
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

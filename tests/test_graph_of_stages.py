@@ -10,7 +10,14 @@ from tests.imports import ROOT, imported_files
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 CODE = ("dag/", "pipelines/", "datasets/")
 # Reading parameters (DVC tracks their values), options, errors and whole-file writes shape no output.
-SHAPE_NOTHING = {"dag/__init__.py", "dag/data/__init__.py", "dag/params.py", "dag/stage.py", "dag/errors.py", "dag/files.py"}
+SHAPE_NOTHING = {
+    "dag/__init__.py",
+    "dag/data/__init__.py",
+    "dag/params.py",
+    "dag/stage.py",
+    "dag/errors.py",
+    "dag/files.py",
+}
 
 
 def _resolved() -> dict[str, dict]:

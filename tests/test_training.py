@@ -28,7 +28,7 @@ def make_module(**changes: object) -> PoseTraining:
     model = build_model("hrnet_tiny", adam=True, graph=True, detach=True, width=32, blocks=2)
     settings = {
         "input_wh": (96, 128), "sigma": 2.0, "multi_person": 1.0, "target": 1.0, "graph": 0.1, "brightness": 0.1,
-        "contrast": 0.1, "colour": 0.1, "learning_rate": 0.002, "milestones": [2], "seed": 1,
+        "contrast": 0.1, "colour": 0.1, "learning_rate": 0.002, "warmup": 0, "milestones": [2], "seed": 1,
     }  # fmt: skip
     return PoseTraining(model, **{**settings, **changes})  # type: ignore[arg-type]
 
@@ -88,8 +88,15 @@ def test_the_rate_falls_at_its_milestones(rendered: Rendered, tmp_path: Path) ->
     crops = PersonCrops(rendered.cache, occluded=True, seed=1, **CALM)
     run(make_module(milestones=[1, 2]), crops, tmp_path, epochs=3)
     lines = (tmp_path / "live/plots/metrics/lr.tsv").read_text().split()
-    rates = [float(word) for word in lines[3::2]]
-    np.testing.assert_allclose(rates, [0.002, 0.0002, 0.00002])
+    rates = dict.fromkeys(float(word) for word in lines[3::2])
+    np.testing.assert_allclose(list(rates), [0.002, 0.0002, 0.00002])
+
+
+def test_the_rate_rises_first(rendered: Rendered, tmp_path: Path) -> None:
+    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **CALM)
+    run(make_module(warmup=3), crops, tmp_path, epochs=1, batch_size=4)
+    lines = (tmp_path / "live/plots/metrics/lr.tsv").read_text().split()
+    np.testing.assert_allclose([float(word) for word in lines[3::2]][:5], [0.0005, 0.001, 0.0015, 0.002, 0.002])
 
 
 def test_loaders_with_and_without_workers_draw_the_same(rendered: Rendered) -> None:
@@ -117,7 +124,7 @@ def test_file_hash_is_sha256(tmp_path: Path) -> None:
 
 def test_the_state_appears_whole(tmp_path: Path) -> None:
     class Failing:
-        def save_checkpoint(self, path: Path) -> None:
+        def save_checkpoint(self, path: Path, weights_only: bool) -> None:
             path.write_text("half")
             raise OSError("disk full")
 

@@ -12,8 +12,8 @@ from dag.training.loss import coordinate_loss, heatmap_loss, multi_person_loss
 class PoseTraining(L.LightningModule):
     """A pose model with its losses `multi_person * l_m + target * l_t + graph * l_p` and optimiser.
 
-    The learning rate depends on the epoch alone (a tenth after every milestone), so a resumed run has no schedule to
-    restore. Adam without weight decay, as HRNet's protocol.
+    The learning rate depends on the step (it rises from 0 over `warmup` steps) and the epoch (a tenth after every
+    milestone) alone, so a resumed run has no schedule to restore. Adam without weight decay, as HRNet's protocol.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class PoseTraining(L.LightningModule):
         contrast: float,
         colour: float,
         learning_rate: float,
+        warmup: int,
         milestones: list[int],
         seed: int,
     ):
@@ -39,14 +40,16 @@ class PoseTraining(L.LightningModule):
         self.weights = {"multi_person": multi_person, "target": target, "graph": graph}
         self.photometric = {"brightness": brightness, "contrast": contrast, "colour": colour}
         self.learning_rate = learning_rate
+        self.warmup = warmup
         self.milestones = milestones
         self.seed = seed
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_batch_start(self, batch: dict[str, torch.Tensor], batch_index: int) -> None:
         rate = self.learning_rate * 0.1 ** sum(self.current_epoch >= epoch for epoch in self.milestones)
+        rate *= min(1.0, (self.global_step + 1) / (self.warmup + 1))
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rate
-        self.log("lr", rate)
+        self.log("lr", rate, on_epoch=False, on_step=True)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed((self.seed << 32) + self.global_step)

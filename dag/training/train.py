@@ -48,4 +48,4 @@ def train_pose(
     with warnings.catch_warnings():
         # The batches are cut in memory that is mapped already: on a CPU, loader processes would only take its cores.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
+        trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
