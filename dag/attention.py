@@ -62,8 +62,9 @@ def center_features(
     height, width = features.shape[-2:]
     if center_offsets is None:
         return features[:, :, height // 2, width // 2]
-    x = (width // 2 + center_offsets[:, 0]).clamp(0, width - 1)
-    y = (height // 2 + center_offsets[:, 1]).clamp(0, height - 1)
+    offset_x, offset_y = center_offsets.to(features.device).unbind(1)
+    x = (width // 2 + offset_x).clamp(0, width - 1)
+    y = (height // 2 + offset_y).clamp(0, height - 1)
     return features[torch.arange(len(features), device=features.device), :, y, x]
 
 

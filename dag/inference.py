@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from dag.data.device import normalise
 from dag.data.images import read_image
 from dag.errors import UserError
 from dag.geometry import apply_affine, crop_from_box, input_from_image, invert
@@ -20,7 +21,6 @@ from dag.person import Person
 from dag.prediction import Prediction
 from dag.skeleton import Skeleton
 from dag.stage import progress
-from dag.data.device import normalise
 
 SCORE_THRESHOLD = 0.2
 """Joints above it make a person's score (HRNet, TEST.IN_VIS_THRE)."""

@@ -31,6 +31,6 @@ def print_summary(results: Path) -> None:
     console.print(table)
     console.print(
         "Where to look: results/ (metrics, plots, sheets), predictions/ (COCO results), models/pose/ (weights);\n"
-        "`dvc plots show` draws the curves, `dvc exp run -S model.adam=false` tries a change, `dvc exp show` compares,\n"
-        "`dag-pose app` browses people and predictions."
+        "`dvc plots show` draws the curves, `dvc exp run -S model.adam=false` tries a change,\n"
+        "`dvc exp show` compares, `dag-pose app` browses people and predictions."
     )

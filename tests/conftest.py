@@ -50,6 +50,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     write_cache(
         found.cache, found.persons, folder / "pool.arrow", found.root, input_wh=(96, 128), margin=1.25, variants=1,
         shard_mb=64.0, mask={"p": 1.0, "min_count": 1, "max_count": 3, "min_size": 10.0, "max_size": 30.0},
-        paste={"p": 0.0, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "max_covered": 0.8}, seed=1, workers=1,
+        paste={"p": 0.0, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "max_covered": 0.8},
+        seed=1, workers=1,
     )  # fmt: skip
     return found

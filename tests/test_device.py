@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from dag.geometry import apply_affine, compose, input_from_image, mirror
 from dag.data.device import MEAN, STD, denormalise, jitter, normalise, warp, warp_ignore
+from dag.geometry import apply_affine, compose, input_from_image, mirror
 
 CANVAS, INPUT = (120, 160), (96, 128)
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pycocotools.mask
-import pytest
 
 from dag.data.run_lengths import run_lengths
 

@@ -3,9 +3,9 @@
 import lightning as L
 import torch
 
+from dag.data.device import jitter, warp, warp_ignore
 from dag.heads.heatmap import gaussian_targets, reaches_heatmap
 from dag.model import DagPose
-from dag.data.device import jitter, warp, warp_ignore
 from dag.training.loss import coordinate_loss, heatmap_loss, multi_person_loss
 
 
@@ -44,12 +44,16 @@ class PoseTraining(L.LightningModule):
         self.milestones = milestones
         self.seed = seed
 
+    def rate(self, epoch: int, step: int) -> float:
+        """Learning rate of a step, counted from 0 over all epochs."""
+        fallen = self.learning_rate * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
+        return fallen * min(1.0, (step + 1) / (self.warmup + 1))
+
     def on_train_batch_start(self, batch: dict[str, torch.Tensor], batch_index: int) -> None:
-        rate = self.learning_rate * 0.1 ** sum(self.current_epoch >= epoch for epoch in self.milestones)
-        rate *= min(1.0, (self.global_step + 1) / (self.warmup + 1))
+        rate = self.rate(self.current_epoch, self.global_step)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rate
-        self.log("lr", rate, on_epoch=False, on_step=True)
+        self.log("lr", rate, on_epoch=True, on_step=False, batch_size=1)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed((self.seed << 32) + self.global_step)
@@ -70,7 +74,7 @@ class PoseTraining(L.LightningModule):
         losses = {"target": heatmap_loss(output.heatmaps, targets, asked)}
         if output.multi_person_heatmaps is not None:
             everyone = gaussian_targets(heatmap_xy, labelled, size, self.sigma)
-            ignore = warp_ignore(batch["ignore"], batch["input_from_canvas"], size, stride)
+            ignore = warp_ignore(batch["ignore"], batch["input_from_canvas"], size, stride).bool()
             losses["multi_person"] = multi_person_loss(output.multi_person_heatmaps, everyone, ignore)
         if output.refined_xy is not None:
             losses["graph"] = coordinate_loss(output.refined_xy / stride, heatmap_xy[:, 0], labelled[:, 0])
