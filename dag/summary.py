@@ -5,7 +5,7 @@ from pathlib import Path
 from dag.errors import UserError
 from dag.files import read_json
 
-FIGURES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
+FIGURES = ("AP", "AP50", "AP75", "AR")
 
 
 def print_summary(results: Path) -> None:
@@ -20,17 +20,18 @@ def print_summary(results: Path) -> None:
     protocols = sorted((results / "evaluate").glob("*.json"))
     if not protocols:
         raise UserError("nothing was evaluated yet", where=results / "evaluate", do="run `dvc repro`")
-    table = Table("protocol", "output", "people", *FIGURES, title="Keypoint metrics")
+    table = Table("protocol", "output", "people", *FIGURES, "AP of most occluded third", title="Keypoint metrics")
     for path in protocols:
         metrics = read_json(path)
         for output, figures in metrics.items():
             if isinstance(figures, dict) and "AP" in figures:
-                cells = ["-" if figures[name] is None else f"{figures[name]:.3f}" for name in FIGURES]
+                values = [*(figures[name] for name in FIGURES), figures["most_occluded"]["AP"]]
+                cells = ["-" if value is None else f"{value:.3f}" for value in values]
                 table.add_row(path.stem, output, str(metrics["people"]), *cells)
     console = Console()
     console.print(table)
     console.print(
-        "Where to look: results/ (metrics, plots, sheets), predictions/ (COCO results), models/pose/ (weights);\n"
-        "`dvc plots show` draws the curves, `dvc exp run -S model.adam=false` tries a change,\n"
-        "`dvc exp show` compares, `dag-pose app` browses people and predictions."
+        "Where to look: results/ (metrics, curves, sheets), predictions/ (COCO results), models/pose/ (weights)\n"
+        "`dvc exp run -S model.adam=false` tries a change, `dvc exp show --only-changed` compares\n"
+        "`dag-pose app` browses people and predictions, `dvc plots show` draws the curves"
     )
