@@ -1,7 +1,8 @@
 """params.yaml as frozen, validated objects. Below this door there are only plain named arguments."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -243,7 +244,7 @@ def parse_params(text: str, where: object) -> Params:
         raise UserError(faults, where=where) from None
 
 
-def _fault(fault: dict) -> str:
+def _fault(fault: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         block, _, name = key.rpartition(".")
@@ -258,6 +259,6 @@ def _block_at(loc: tuple) -> type[Block]:
     for key in loc:
         field = block.model_fields.get(str(key))
         if field is not None:
-            found = field.annotation
-            block = found if isinstance(found, type) and issubclass(found, Block) else found.__args__[1]
+            found: Any = field.annotation
+            block = found if isinstance(found, type) and issubclass(found, Block) else get_args(found)[1]
     return block

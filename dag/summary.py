@@ -20,7 +20,9 @@ def print_summary(results: Path) -> None:
     protocols = sorted((results / "evaluate").glob("*.json"))
     if not protocols:
         raise UserError("nothing was evaluated yet", where=results / "evaluate", do="run `dvc repro`")
-    table = Table("protocol", "output", "people", *FIGURES, "AP of most occluded third", title="Keypoint metrics")
+    table = Table(title="Keypoint metrics")
+    for name in ("protocol", "output", "people", *FIGURES, "AP of most occluded third"):
+        table.add_column(name, no_wrap=name in ("protocol", "output"))
     for path in protocols:
         metrics = read_json(path)
         for output, figures in metrics.items():

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
 
 from dag.data.batches import PersonCrops, collate
 from dag.evaluation.oks import oks
+from dag.geometry import apply_affine, crop_from_box, input_from_image, invert
+from dag.heads.heatmap import decode_heatmaps, gaussian_targets
 from dag.inference import predict_poses
 from dag.model import build_model
-from dag.person import read_persons
+from dag.person import Person, read_persons
 from dag.training.callbacks import SaveState
 from dag.training.data import PoseData
 from dag.training.module import PoseTraining
@@ -63,10 +66,24 @@ def test_eight_people_are_learned_by_heart(rendered: Rendered, tmp_path: Path) -
     truth_xy = np.stack([person.keypoints_xy for person in people])
     visibility = np.stack([person.visibility for person in people])
     area = np.array([person.area for person in people])
-    for output in ("heatmap", "graph"):
-        predicted_xy = np.stack([pose.keypoints_xy for pose in found if pose.output == output])
-        similarity = oks(predicted_xy, truth_xy, visibility, area, skeleton.sigma_array)
-        assert similarity.mean() > 0.95, output
+
+    def mean_oks(predicted_xy: np.ndarray) -> float:
+        return float(oks(predicted_xy, truth_xy, visibility, area, skeleton.sigma_array).mean())
+
+    heatmap, graph = (
+        np.stack([pose.keypoints_xy for pose in found if pose.output == output]) for output in ("heatmap", "graph")
+    )
+    assert mean_oks(graph) > 0.95
+    # HRNet's coding rounds to heatmap pixels, 4 pixels of this small input: a perfect heatmap says no more.
+    assert mean_oks(heatmap) > mean_oks(np.stack([coded_and_decoded(person) for person in people])) - 0.05
+
+
+def coded_and_decoded(person: Person) -> np.ndarray:
+    """A person's joints through the target heatmaps and back, in image pixels."""
+    affine = input_from_image(*crop_from_box(person.bbox_xywh, (96, 128)), (96, 128))
+    heatmap_xy = torch.from_numpy(apply_affine(affine, person.keypoints_xy) / 4).float()[None, None]
+    targets = gaussian_targets(heatmap_xy, torch.ones(1, 1, 17, dtype=torch.bool), (32, 24), 2.0)
+    return apply_affine(invert(affine), decode_heatmaps(targets)[0][0].double().numpy() * 4)
 
 
 def test_a_stopped_run_ends_as_the_uninterrupted_one(rendered: Rendered, tmp_path: Path) -> None:
@@ -125,12 +142,13 @@ def test_file_hash_is_sha256(tmp_path: Path) -> None:
 
 
 def test_the_state_appears_whole(tmp_path: Path) -> None:
-    class Failing:
-        def save_checkpoint(self, path: Path, weights_only: bool) -> None:
-            path.write_text("half")
+    class Failing(L.Trainer):
+        def save_checkpoint(self, filepath: Path, **options: object) -> None:  # type: ignore[override]
+            filepath.write_text("half")
             raise OSError("disk full")
 
     (tmp_path / "last.ckpt").write_text("good")
+    trainer = Failing(accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path)
     with pytest.raises(OSError, match="disk full"):
-        SaveState(tmp_path / "last.ckpt").on_train_epoch_end(Failing(), None)  # type: ignore[arg-type]
+        SaveState(tmp_path / "last.ckpt").on_train_epoch_end(trainer, make_module())
     assert (tmp_path / "last.ckpt").read_text() == "good"

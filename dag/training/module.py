@@ -34,7 +34,7 @@ class PoseTraining(L.LightningModule):
         seed: int,
     ):
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.input_wh = input_wh
         self.sigma = sigma
         self.weights = {"multi_person": multi_person, "target": target, "graph": graph}
