@@ -1,6 +1,7 @@
 """Shared fixtures: real data where there is some, small rendered people everywhere."""
 
 import os
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from dag.data.cutout import write_pool
 from dag.data.figures.coco import write_figures
 from dag.person import Source
 from dag.skeleton import COCO17
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI=true, a test that skips has failed, unless it waits for a GPU."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and "gpu" not in item.keywords:
+        report.outcome, report.longrepr = "failed", f"skipped in CI: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -201,11 +201,11 @@ BROKEN = [
     ),
     (
         lambda v: v | {"images": [v["images"][0] | {"file_name": "../../etc/passwd"}]},
-        r"people.json: file name leaves the data root: expected a path below it, got '../../etc/passwd'",
+        r"people.json: image \d+: file name leaves the data root: expected a path below it, got '../../etc/passwd'",
     ),
     (
         lambda v: v | {"images": [v["images"][0] | {"file_name": "/etc/passwd"}]},
-        r"people.json: file name leaves the data root: expected a path below it, got '/etc/passwd'",
+        r"people.json: image \d+: file name leaves the data root: expected a path below it, got '/etc/passwd'",
     ),
 ]
 

@@ -141,7 +141,9 @@ def _index_images(
         faults += [Fault(where, f"image {image_id}", reason) for reason in reasons]
         if is_whole(image_id):
             index[image_id] = (
-                None if reasons else {**image, "image_path": _image_path(folder, image["file_name"], where)}
+                None
+                if reasons
+                else {**image, "image_path": _image_path(folder, image["file_name"], f"{where}: image {image_id}")}
             )
     return index, faults
 
