@@ -114,20 +114,19 @@ def test_app_finds_what_the_pipeline_wrote(project: Path) -> None:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
     command = [sys.executable, "-m", "dag", "app", "--port", str(port)]
-    app = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=project, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        assert app.stdout is not None
-        address = next((line for line in app.stdout if "The App is at" in line), "it ended without a word")
-        assert f"http://127.0.0.1:{port}/datasets/people" in address
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
-            assert page.status == 200
-        app.send_signal(signal.SIGINT)
-        assert app.wait(60) == 0
-    finally:
-        app.kill()
-        app.wait()
+    ) as app:
+        try:
+            assert app.stdout is not None
+            address = next((line for line in app.stdout if "The App is at" in line), "it ended without a word")
+            assert f"http://127.0.0.1:{port}/datasets/people" in address
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+                assert page.status == 200
+            app.send_signal(signal.SIGINT)
+            assert app.wait(60) == 0
+        finally:
+            app.kill()
 
 
 @pytest.mark.parametrize("stage", STAGES)
