@@ -11,6 +11,7 @@ from dag.errors import UserError
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
 
@@ -29,13 +30,21 @@ class Render(Block):
     height: Annotated[int, Field(ge=64)]
     people: Annotated[int, Field(ge=1, le=8)]
     occlusion: Share
-    seed: int
+    seed: Seed
 
 
 class Dataset(Block):
-    """A data set that is converted to person rows (datasets/<name>/convert.py)."""
+    """A data set that is converted to person rows (datasets/<name>/convert.py); `annotations` is below `root`."""
 
     root: str
+    annotations: str
+
+
+class Parts(Block):
+    """Label maps of human parsing (datasets/<name>/parts.py); `labels` is the folder below `root` that holds them."""
+
+    root: str
+    labels: str
 
 
 class Convert(Block):
@@ -58,10 +67,24 @@ class Data(Block):
         return self.input_width, self.input_height
 
 
+class Parser(Block):
+    """A human-parsing network (CE2P) that is trained on label maps."""
+
+    parts: Annotated[list[Name], Field(min_length=1)]
+    trunk: Literal["narrow", "resnet50", "resnet101"]
+    input: Annotated[int, Field(ge=64, multiple_of=32)]
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    weights: str | None
+
+
 class Pool(Block):
     """How people are cut out, and which cut-outs are good enough."""
 
     parser: str
+    max_contested: Share
+    max_border: Share
     min_height: Positive
     min_joints: Count
     min_joints_inside: Share
@@ -197,16 +220,20 @@ class Engine(Block):
 
     workers: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
+    backend: Literal["loky", "dask", "ray"]
+    cluster: str | None
 
 
 class Params(Block):
     """All of params.yaml."""
 
-    seed: int
+    seed: Seed
     render: dict[Name, Render]
     datasets: dict[Name, Dataset]
     convert: Convert
     data: Data
+    parts: dict[Name, Parts]
+    parser: dict[Name, Parser]
     pool: Pool
     relabel: Relabel
     cache: Cache

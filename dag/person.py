@@ -64,8 +64,8 @@ class Person:
         crowd_index: CrowdPose's crowdIndex of the photograph, or None.
         true_occluder: `Occluder` numbers where the data set knows the exact truth (rendered people), else None.
             Nothing but an evaluation may read it.
-        image_bytes: size of the photograph's file, or None where photographs were not checked. The rows thereby change
-            when a photograph does, and with them every stage that reads photographs.
+        image_hash: of the photograph's bytes (`dag.data.images.file_hash`), or None where photographs were not opened.
+            The rows thereby change when a photograph does, and with them every stage that reads photographs.
     """
 
     dataset: str
@@ -85,7 +85,7 @@ class Person:
     segmentation: str | None = None
     crowd_index: float | None = None
     true_occluder: Int8[np.ndarray, " J"] | None = None
-    image_bytes: int | None = None
+    image_hash: str | None = None
 
     @property
     def num_keypoints(self) -> int:
@@ -114,9 +114,9 @@ def person_schema(skeleton: Skeleton) -> pa.Schema:
         ("segmentation", pa.string()),
         ("crowd_index", pa.float64()),
         ("true_occluder", per_joint),
-        ("image_bytes", pa.int64()),
+        ("image_hash", pa.string()),
     ]
-    return pa.schema(fields, metadata={"dag.skeleton": skeleton.name})
+    return pa.schema(fields, metadata={"dag.skeleton": skeleton.text})
 
 
 def persons_to_table(persons: list[Person], skeleton: Skeleton) -> pa.Table:

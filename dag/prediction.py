@@ -45,7 +45,7 @@ def prediction_schema(skeleton: Skeleton) -> pa.Schema:
         ("joint_scores", pa.list_(pa.float64(), len(skeleton))),
         ("score", pa.float64()),
     ]
-    return pa.schema(fields, metadata={"dag.skeleton": skeleton.name})
+    return pa.schema(fields, metadata={"dag.skeleton": skeleton.text})
 
 
 def write_predictions(path: str | Path, predictions: list[Prediction], skeleton: Skeleton) -> None:

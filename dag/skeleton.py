@@ -1,7 +1,9 @@
 """Joints, bones, left/right pairs and OKS sigmas, as data. Everything else about a skeleton is derived here."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,7 +16,7 @@ class Skeleton:
     """What a data set's joints are.
 
     Attributes:
-        name: key in `SKELETONS`.
+        name: key in `SKELETONS`, or the name of a skeleton of the user's own.
         joints: joint names; their order is the order of every `[J, ...]` array.
         pairs: (left, right) names that change places in a mirrored photograph.
         bones: (name, name) edges, undirected.
@@ -33,6 +35,8 @@ class Skeleton:
         unknown = {name for pair in (*self.pairs, *self.bones) for name in pair} - set(self.joints)
         if unknown:
             raise UserError("unknown joint", where=self.name, expected=self.joints, got=sorted(unknown))
+        if len(set(self.joints)) != len(self.joints):
+            raise UserError("one joint twice", where=self.name, expected="names of their own", got=self.joints)
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -40,7 +44,8 @@ class Skeleton:
     @cached_property
     def bone_index(self) -> Int[np.ndarray, "E 2"]:
         """Bones as joint numbers."""
-        return np.array([[self.joints.index(a), self.joints.index(b)] for a, b in self.bones])
+        index = [[self.joints.index(a), self.joints.index(b)] for a, b in self.bones]
+        return np.array(index, dtype=int).reshape(-1, 2)
 
     @cached_property
     def flip_index(self) -> Int[np.ndarray, " J"]:
@@ -64,6 +69,11 @@ class Skeleton:
             hops[new] = hop
             reached = new
         return hops
+
+    @property
+    def text(self) -> str:
+        """What files write of a skeleton, for `get_skeleton`: its name, or all of it where it is the user's own."""
+        return self.name if SKELETONS.get(self.name) == self else json.dumps(asdict(self))
 
     @property
     def sigma_array(self) -> Float[np.ndarray, " J"]:
@@ -114,12 +124,22 @@ CROWDPOSE14 = Skeleton(
 SKELETONS = {skeleton.name: skeleton for skeleton in (COCO17, CROWDPOSE14)}
 
 
-def get_skeleton(name: str) -> Skeleton:
-    """The skeleton called `name`.
+def get_skeleton(text: str) -> Skeleton:
+    """The skeleton that `text` (see `Skeleton.text`) names or describes.
 
     Raises:
-        UserError: unknown name; the text lists the known ones.
+        UserError: unknown name, the known ones are listed; or a faulty description.
     """
-    if name not in SKELETONS:
-        raise UserError("unknown skeleton", expected=f"one of {', '.join(SKELETONS)}", got=repr(name))
-    return SKELETONS[name]
+    if text in SKELETONS:
+        return SKELETONS[text]
+    if not text.startswith("{"):
+        raise UserError("unknown skeleton", expected=f"one of {', '.join(SKELETONS)}", got=repr(text))
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        return Skeleton(**{name: _frozen(value) for name, value in fields.items()})
+    except (TypeError, json.JSONDecodeError) as error:
+        raise UserError("not a skeleton", got=f"{text[:60]} ({error})") from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

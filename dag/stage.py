@@ -16,7 +16,10 @@ T = TypeVar("T")
 def run(stage: Callable[..., None]) -> None:
     """Run a stage function as a command: its parameters are options, a `UserError` is one line and exit status 1."""
     signature = inspect.signature(stage)
-    options = [parameter.replace(default=typer.Option()) for parameter in signature.parameters.values()]
+    options = [
+        parameter.replace(default=typer.Option(... if parameter.default is parameter.empty else parameter.default))
+        for parameter in signature.parameters.values()
+    ]
     stage.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(stage)

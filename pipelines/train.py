@@ -32,7 +32,7 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
         **params.model.model_dump(),
         **params.attention.model_dump(),
         **params.graph.model_dump(),
-        skeleton=skeleton.name,
+        skeleton=skeleton.text,
     )
     if settings.weights:
         print(f"{settings.weights}: {load_weights(model, settings.weights, strict=False)}")

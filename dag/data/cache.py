@@ -78,7 +78,7 @@ def write_cache(
         shards = write_shards(partial, _all_crops(persons, str(root), str(pool_path), render, workers), shard_mb)
         people = sum(shard["people"] for shard in shards)
         manifest = {
-            "skeleton": skeleton.name,
+            "skeleton": skeleton.text,
             "input_wh": input_wh,
             "canvas_wh": render["canvas_wh"],
             "variants": variants,

@@ -51,11 +51,11 @@ def convert_coco(
         )
         persons += rows
         faults += row_faults
-    sizes, bad_photographs = check_photographs(persons, root, workers)
+    hashes, bad_photographs = check_photographs(persons, root, workers)
     faults += bad_photographs.values()
     if bad_rows == "stop":
         stop_on_faults(faults)
-    kept = [replace(person, image_bytes=sizes[p]) for person in persons if (p := person.image_path) in sizes]
+    kept = [replace(person, image_hash=hashes[p]) for person in persons if (p := person.image_path) in hashes]
     if not kept:
         raise UserError("empty data set", where=root, expected="at least one good row", got=f"{len(faults)} faults")
     _refuse_shared_ids(kept, root)

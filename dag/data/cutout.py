@@ -46,7 +46,7 @@ def _schema(skeleton: Skeleton) -> pa.Schema:
         ("keypoints_xy", pa.list_(pa.float64(), 2 * len(skeleton))),
         ("visibility", pa.list_(pa.int8(), len(skeleton))),
     ]
-    return pa.schema(fields, metadata={"dag.skeleton": skeleton.name})
+    return pa.schema(fields, metadata={"dag.skeleton": skeleton.text})
 
 
 def write_pool(path: str | Path, cutouts: Iterable[Cutout], skeleton: Skeleton) -> None:

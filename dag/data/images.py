@@ -1,5 +1,6 @@
 """Reading photographs as they are stored."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -21,3 +22,9 @@ def read_image(root: str | Path, image_path: str) -> UInt8[np.ndarray, "H W 3"]:
     if image is None:
         raise UserError("missing or unreadable image", where=path, do="check the data root and fetch the file again")
     return image
+
+
+def file_hash(path: str | Path) -> str:
+    """BLAKE2 of a photograph's bytes, 32 hexadecimal digits: two files with one hash are one photograph."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

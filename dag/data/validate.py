@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from dag.data.images import file_hash
 from dag.errors import UserError
 from dag.files import inside
 from dag.person import Occluder, Person, Source
@@ -76,14 +77,14 @@ def annotation_reasons(annotation: dict[str, Any], width: int, height: int, join
             yield from _code_reasons(key, annotation[key], joints, len(known))
 
 
-def check_photographs(persons: list[Person], root: Path, workers: int) -> tuple[dict[str, int], dict[str, Fault]]:
+def check_photographs(persons: list[Person], root: Path, workers: int) -> tuple[dict[str, str], dict[str, Fault]]:
     """Open every photograph that a row names.
 
     A photograph must be there, have the size that the rows give, and decode to its last line. `workers` threads share
     the work (0: one).
 
     Returns:
-        `image_path` to the file's size in bytes, for the sound ones; and to the fault, for the others.
+        `image_path` to the file's hash, for the sound ones; and to the fault, for the others.
 
     Raises:
         UserError: a file name leaves `root`.
@@ -91,29 +92,30 @@ def check_photographs(persons: list[Person], root: Path, workers: int) -> tuple[
     rows = list({person.image_path: person for person in persons}.values())
     paths = [inside(root, row.image_path) for row in rows]
     widths, heights = [row.image_width for row in rows], [row.image_height for row in rows]
-    sizes, faults = {}, {}
+    hashes, faults = {}, {}
     with ThreadPoolExecutor(max(1, workers)) as threads:
-        checked = threads.map(_size_or_reason, paths, widths, heights)
-        for row, found in zip(progress(rows, "photographs"), checked):
-            if isinstance(found, int):
-                sizes[row.image_path] = found
+        checked = threads.map(_hash_and_reason, paths, widths, heights)
+        for row, (digest, reason) in zip(progress(rows, "photographs"), checked):
+            if reason is None:
+                hashes[row.image_path] = digest
             else:
-                faults[row.image_path] = Fault(str(root / row.image_path), f"image {row.image_id}", found)
-    return sizes, faults
+                faults[row.image_path] = Fault(str(root / row.image_path), f"image {row.image_id}", reason)
+    return hashes, faults
 
 
-def _size_or_reason(path: Path, width: int, height: int) -> int | str:
+def _hash_and_reason(path: Path, width: int, height: int) -> tuple[str, str | None]:
+    """The hash of a photograph's file, and what is wrong with it."""
     try:
         with Image.open(path) as image:
             if image.size != (width, height):
-                return f"image size: expected {width} x {height}, got {image.size[0]} x {image.size[1]}"
+                return "", f"image size: expected {width} x {height}, got {image.size[0]} x {image.size[1]}"
             image.draft("RGB", (width // 8, height // 8))  # a JPEG is read to its end all the same, and much faster
             image.load()
-        return path.stat().st_size
+        return file_hash(path), None
     except FileNotFoundError:
-        return "missing image: expected a file, got none"
+        return "", "missing image: expected a file, got none"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"unreadable image: expected a whole picture, got {' '.join(str(error).split())}"
+        return "", f"unreadable image: expected a whole picture, got {' '.join(str(error).split())}"
 
 
 def _box_reasons(bbox: Any, width: int, height: int) -> Iterator[str]:
