@@ -220,7 +220,7 @@ class Engine(Block):
 
     workers: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
-    backend: Literal["loky", "dask", "ray"]
+    backend: Literal["loky", "dask"]
     cluster: str | None
 
 

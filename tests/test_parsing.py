@@ -16,7 +16,7 @@ from dag.data.masks import decode_mask
 from dag.data.parsing import load_parser
 from dag.data.parsing.description import InputRule
 from dag.data.parsing.masks import MaskParser
-from dag.data.parsing.onnx import OnnxParser, input_size, interpolation, normalise, padded_window
+from dag.data.parsing.network import NetworkParser, input_size, interpolation, normalise, padded_window
 from dag.data.parsing.separate import separate, with_joints
 from dag.errors import UserError
 from dag.skeleton import COCO17
@@ -35,7 +35,7 @@ CHANNELS = {"person": [[10, 0, 0]], "parts": [[0, 1, 0], [0, -1, 0]]}
 def describe(folder: Path, network: Path, **changes) -> Path:
     """A parser's yaml beside its network; None takes a key out."""
     content = {
-        "file": str(network), "sha256": hashlib.sha256(network.read_bytes()).hexdigest(),
+        "kind": "onnx", "file": str(network), "sha256": hashlib.sha256(network.read_bytes()).hexdigest(),
         "input": INPUT, "output": OUTPUT, "labels": ["upper", "lower"], **changes,
     }  # fmt: skip
     path = folder / "parser.yaml"
@@ -51,8 +51,8 @@ def network(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def parser(tmp_path: Path, network: Path) -> OnnxParser:
-    return OnnxParser(describe(tmp_path, network), COCO17)
+def parser(tmp_path: Path, network: Path) -> NetworkParser:
+    return load_parser(describe(tmp_path, network), COCO17)
 
 
 def on_photograph(parsed) -> np.ndarray:
@@ -96,7 +96,7 @@ def test_lit_pixel_answers_where_it_is(tmp_path, long_side):
     image = np.zeros((90, 80, 3), dtype=np.uint8)
     cv2.circle(image, (37, 41), 4, (255, 255, 255), -1)
     left, top, width, height = 11, 13, 60, 70
-    person, _ = OnnxParser(path, COCO17).scores(image, (left, top, width, height))
+    person, _ = load_parser(path, COCO17).scores(image, [(left, top, width, height)])[0]
     rows, columns = np.nonzero(person > 0)
     assert person.shape == (height, width)
     np.testing.assert_allclose([columns.mean() + left, rows.mean() + top], [37, 41], atol=0.6)
@@ -104,7 +104,7 @@ def test_lit_pixel_answers_where_it_is(tmp_path, long_side):
 
 def test_background_channel_in_place_of_a_person_output(tmp_path):
     path = write_network(tmp_path / "b.onnx", {"parts": [[-1, 0, 0], [1, 1, 0], [1, -1, 0]]}, stride=1)
-    parser = OnnxParser(describe(tmp_path, path, output={**OUTPUT, "person": None, "samples": "centers"}), COCO17)
+    parser = load_parser(describe(tmp_path, path, output={**OUTPUT, "person": None, "samples": "centers"}), COCO17)
     [parsed] = parser.parse(photograph(outline(60, 25)), [standing(1, 60)], [0])
     assert iou(on_photograph(parsed) > 0, outline(60, 25)) > 0.95
     assert set(np.unique(parsed.parts)) == {0, 1, 2}
@@ -189,7 +189,7 @@ def test_only_pieces_with_own_joints_stay():
         ({"labels": ["body"]}, "output parts does not fit the description: expected 1 x 1 x height x width, got [1, 2"),
         ({"sha256": "0" * 64}, "another network: expected sha256 0000"),
         ({"file": "$NO_SUCH_FOLDER/a.onnx"}, "variable is not set: got $NO_SUCH_FOLDER/a.onnx; export NO_S"),
-        ({"file": "/nowhere/a.onnx"}, "no such network: expected an ONNX file, got /nowhere/a.onnx"),
+        ({"file": "/nowhere/a.onnx"}, "no such network: expected a file of weights, got /nowhere/a.onnx"),
     ],
 )  # fmt: skip
 def test_faulty_descriptions_are_one_line_errors(tmp_path, network, changes, text):
@@ -205,17 +205,17 @@ def test_network_whose_input_does_not_fit(tmp_path, shape):
     channels = CHANNELS if shape[1] == 3 else {"person": [[10]], "parts": [[1], [-1]]}
     network = write_network(tmp_path / "n.onnx", channels, shape=shape)
     with pytest.raises(UserError, match=r"network's input does not fit|not an ONNX network"):
-        OnnxParser(describe(tmp_path, network), COCO17)
+        load_parser(describe(tmp_path, network), COCO17)
 
 
 def test_file_that_is_no_network(tmp_path):
     (tmp_path / "n.onnx").write_bytes(b"no network")
     with pytest.raises(UserError, match="not an ONNX network"):
-        OnnxParser(describe(tmp_path, tmp_path / "n.onnx"), COCO17)
+        load_parser(describe(tmp_path, tmp_path / "n.onnx"), COCO17)
 
 
 def test_missing_or_broken_yaml(tmp_path):
-    with pytest.raises(UserError, match=r"no such parser.*set pool.parser to masks"):
+    with pytest.raises(UserError, match=r"no such parser.*set pool.parser to a file of presets"):
         load_parser(str(tmp_path / "none.yaml"), COCO17)
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(UserError, match="not yaml"):

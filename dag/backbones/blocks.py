@@ -36,17 +36,17 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1 x 1, 3 x 3 and 1 x 1 convolution and a short cut; four times `planes` channels come out.
 
-    The stride is the 3 x 3 convolution's.
+    Stride and dilation are the 3 x 3 convolution's.
     """
 
     expansion = 4
 
-    def __init__(self, inputs: int, planes: int, stride: int = 1):
+    def __init__(self, inputs: int, planes: int, stride: int = 1, dilation: int = 1):
         super().__init__()
         outputs = planes * self.expansion
         self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=dilation, dilation=dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)

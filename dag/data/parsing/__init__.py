@@ -1,20 +1,40 @@
 """Human parsing: which pixels are a person, which part of the body, and which person."""
 
+from pathlib import Path
+
 from dag.data.parsing.base import Parsed, Parser
+from dag.data.parsing.description import Ce2pDescription, MasksDescription, OutputRule, network_file, read_description
 from dag.data.parsing.masks import MaskParser
 from dag.skeleton import Skeleton
 
 __all__ = ["Parsed", "Parser", "load_parser"]
 
+DESCRIPTION = "parser.yaml"
+"""Name of the description in a folder that stage `parser` writes."""
 
-def load_parser(name: str, skeleton: Skeleton) -> Parser:
-    """The parser called `name`: "masks", or a path of a yaml that describes an ONNX network.
+
+def load_parser(path: str | Path, skeleton: Skeleton) -> Parser:
+    """The parser that a yaml describes, or a folder of stage `parser`, which holds one.
 
     Raises:
-        UserError: see `dag.data.parsing.onnx.OnnxParser`.
+        UserError: no such description, a faulty one, a missing or other network, or one that does not fit.
     """
-    if name == "masks":
+    path = Path(path) / DESCRIPTION if Path(path).is_dir() else Path(path)
+    description = read_description(path)
+    if isinstance(description, MasksDescription):
         return MaskParser()
-    from dag.data.parsing.onnx import OnnxParser  # onnxruntime is heavy, and masks do not need it
+    # Networks are heavy to import, and masks do not need them.
+    from dag.data.parsing.network import NetworkParser
 
-    return OnnxParser(name, skeleton)
+    file = network_file(description.file, description.sha256, path)
+    if isinstance(description, Ce2pDescription):
+        from dag.data.parsing.torch_network import Ce2pNetwork
+
+        rule = OutputRule(parts="fused", person=None, threshold=0.5, samples="corners")
+        network = Ce2pNetwork(file, len(description.labels) + 1, description.trunk)
+        return NetworkParser(network, description.labels, description.input, rule, skeleton, path)
+    from dag.data.parsing.onnx import OnnxNetwork
+
+    rule = description.output
+    network = OnnxNetwork(file, description.input, rule, path)
+    return NetworkParser(network, description.labels, description.input, rule, skeleton, path)

@@ -1,17 +1,19 @@
-"""A human-parsing network in ONNX form, described by a small yaml file."""
+"""What a human parser is, described by a small yaml file (presets/parsers/*.yaml)."""
 
 import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from dag.errors import UserError
 from dag.params import Block, Count
 
 Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Labels = Annotated[list[str], Field(min_length=1, max_length=254)]
 
 
 class InputRule(Block):
@@ -52,32 +54,59 @@ class OutputRule(Block):
     samples: Literal["corners", "centers"]
 
 
-class Description(Block):
-    """A parser file (presets/parsers/*.yaml).
+class MasksDescription(Block):
+    """The data set's own instance masks: no network."""
+
+    kind: Literal["masks"]
+
+
+class OnnxDescription(Block):
+    """An ONNX network.
 
     Attributes:
-        file: the ONNX file; `$NAME` is taken from the environment.
+        file: the network; `$NAME` is taken from the environment, other names are beside the yaml.
         sha256: its hash: a pool is made by one network, not by whatever lies under its name.
         labels: a name a part, in the order of the channels.
     """
 
+    kind: Literal["onnx"]
     file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     input: InputRule
     output: OutputRule
-    labels: Annotated[list[str], Field(min_length=1, max_length=254)]
+    labels: Labels
 
 
-def read_description(path: str | Path) -> Description:
+class Ce2pDescription(Block):
+    """A CE2P or SCHP network in torch.
+
+    Attributes:
+        file, labels: as of an ONNX network; the background, channel 0, is not among the labels.
+        sha256: its hash; null takes whatever lies there (it is read safely).
+        trunk: key of `dag.data.parsing.ce2p.TRUNKS`; SCHP's is resnet101.
+    """
+
+    kind: Literal["ce2p"]
+    file: str
+    sha256: Sha256 | None
+    trunk: str
+    input: InputRule
+    labels: Labels
+
+
+Description = Annotated[MasksDescription | OnnxDescription | Ce2pDescription, Field(discriminator="kind")]
+
+
+def read_description(path: str | Path) -> MasksDescription | OnnxDescription | Ce2pDescription:
     """Read and check a parser's yaml.
 
     Raises:
         UserError: missing, not yaml, or with missing, unknown or wrong keys; all faults at once.
     """
     try:
-        return Description.model_validate(YAML(typ="safe", pure=True).load(Path(path).read_text()))
+        return TypeAdapter(Description).validate_python(YAML(typ="safe", pure=True).load(Path(path).read_text()))
     except OSError as error:
-        do = "set pool.parser to masks or to a file of presets/parsers"
+        do = "set pool.parser to a file of presets/parsers or to a trained parser"
         raise UserError("no such parser", where=path, got=error.strerror, do=do) from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError("not yaml", where=path, got=error) from None
@@ -86,21 +115,22 @@ def read_description(path: str | Path) -> Description:
         raise UserError("; ".join(faults), where=path) from None
 
 
-def network_file(description: Description, where: str | Path) -> Path:
-    """The ONNX file that a description names, after its hash was compared.
+def network_file(file: str, sha256: str | None, where: str | Path) -> Path:
+    """The file that a description `where` names, after its hash was compared.
 
     Raises:
         UserError: an unset environment variable, a missing file, or one with another hash.
     """
-    path = Path(os.path.expandvars(description.file))
+    path = Path(where).parent / os.path.expandvars(file)
     if "$" in str(path):
         variable = str(path).split("$")[1].split("/")[0].strip("{}")
-        raise UserError("environment variable is not set", where=where, got=path, do=f"export {variable}=FOLDER")
+        raise UserError("environment variable is not set", where=where, got=file, do=f"export {variable}=FOLDER")
     if not path.is_file():
-        raise UserError("no such network", where=where, expected="an ONNX file", got=path)
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != description.sha256:
-        do = "fetch it again, or write its hash into the yaml if it is the one you mean"
-        raise UserError("another network", where=path, expected=f"sha256 {description.sha256}", got=found, do=do)
+        raise UserError("no such network", where=where, expected="a file of weights", got=path)
+    if sha256 is not None:
+        with path.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != sha256:
+            do = "fetch it again, or write its hash into the yaml if it is the one you mean"
+            raise UserError("another network", where=path, expected=f"sha256 {sha256}", got=found, do=do)
     return path

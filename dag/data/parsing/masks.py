@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from dag.data.masks import decode_mask, union_of_masks
+from dag.data.masks import decode_mask, mask_window, union_of_masks
 from dag.data.parsing.base import Parsed
 from dag.person import Person
 
@@ -23,12 +23,10 @@ class MaskParser:
 
 
 def _parse(people: Sequence[Person], target: int) -> Parsed:
-    mask = decode_mask(people[target])
-    if mask is None or not mask.any():
+    window = mask_window(people[target])
+    mine = decode_mask(people[target], window) if window else None
+    if window is None or mine is None:
         return Parsed(0, 0, np.zeros((1, 1), dtype=np.uint8), 0.0)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    others = [person for number, person in enumerate(people) if number != target]
-    mine, theirs = mask[window], union_of_masks(others, *mask.shape)[window]
+    theirs = union_of_masks([person for number, person in enumerate(people) if number != target], window)
     contested = float((mine & theirs).sum() / mine.sum())
-    return Parsed(int(columns[0]), int(rows[0]), (mine & ~theirs).astype(np.uint8), contested)
+    return Parsed(window[0], window[1], (mine & ~theirs).astype(np.uint8), contested)

@@ -46,9 +46,7 @@ def separate(
     """
     unit = max(person.area, 1.0) ** 0.5
     own = limb_distance(person, left_top, mask.shape, skeleton) / unit
-    others_mask = union_of_masks(others, person.image_height, person.image_width)
-    left, top = left_top
-    mask = mask & ~others_mask[top : top + mask.shape[0], left : left + mask.shape[1]]
+    mask = mask & ~union_of_masks(others, (*left_top, mask.shape[1], mask.shape[0]))
     unsure = np.zeros_like(mask)
     for other in others:
         if other.segmentation is None:
