@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dag.data.batches import PersonCrops, collate, half_body_crop
+from dag.data.augment import half_body_crop
+from dag.data.batches import PersonCrops, collate
 from dag.data.shards import Shards
 from dag.geometry import apply_affine
 from dag.skeleton import COCO17
@@ -155,7 +156,7 @@ def test_half_body_turns_to_one_half() -> None:
     xy = np.zeros((17, 2), np.float32)
     xy[:11] = np.random.default_rng(0).uniform(0, 20, (11, 2))
     xy[11:] = np.random.default_rng(1).uniform(100, 120, (6, 2))
-    labelled, input_wh = np.ones(17, dtype=bool), np.array([96.0, 128.0])
+    labelled, input_wh = np.ones(17, dtype=bool), (96, 128)
     upper = half_body_crop(xy, labelled, COCO17, input_wh, upper=True)
     lower = half_body_crop(xy, labelled, COCO17, input_wh, upper=False)
     assert upper is not None

@@ -18,7 +18,11 @@ def read_image(root: str | Path, image_path: str) -> UInt8[np.ndarray, "H W 3"]:
         UserError: the file leaves `root`, is missing, or is not a picture.
     """
     path = inside(root, image_path)
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        # From memory: imread reads files in small pieces, which costs a twentieth of a photograph's time.
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (OSError, cv2.error):  # cv2.error: an empty file
+        image = None
     if image is None:
         raise UserError("missing or unreadable image", where=path, do="check the data root and fetch the file again")
     return image

@@ -1,0 +1,116 @@
+"""A training sample and its targets straight from the JPEG file: ours beside mmpose's. Goal: 1.8 times as fast.
+
+    python benchmarks/samples.py COCO_FOLDER ENV/bin/python
+
+benchmarks/peers.txt makes the peer's environment. The same people of the same train2017 photographs, 256 x 192, one
+thread each; CPU time, an epoch of one and of the other in turns, medians of the rounds and of their ratios. Both decode
+the photograph for every person, draw flip, rotation, scale and half body, warp, and make the target's Gaussians; ours
+also gives everyone else's joints and the ignored region. Printed too: that without augmentation both give the same
+picture and heatmaps (but for people whose box mmpose clips), and what a flip costs.
+"""
+
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+import typer
+from mmpose_side import ANNOTATIONS, INPUT_WH, PHOTOGRAPHS, SIGMA, STRIDE, Peer, cpu_seconds, one_thread
+
+from dag.data.batches import collate
+from dag.data.coco_json import read_coco
+from dag.data.photos import PersonPhotos
+from dag.heads.heatmap import gaussian_targets
+from dag.person import Person, Source, write_persons
+from dag.skeleton import COCO17
+
+GOAL = 1.8
+BATCH = 16
+AUGMENT = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half_body": 0.3}
+FLIPS = (0.5, 0.0, 1.0)
+
+
+def write_people(root: Path, path: Path) -> list[Person]:
+    """Person rows of the train photographs."""
+    keywords = {"dataset": "coco", "split": "train", "skeleton": COCO17, "source": Source.ANNOTATED}
+    rows, _ = read_coco(root / ANNOTATIONS, image_folder=PHOTOGRAPHS.rstrip("/"), **keywords)
+    write_persons(path, rows, COCO17)
+    return rows
+
+
+def in_order(crops, people: list[int]) -> list[int]:
+    """Numbers of the peer's people in one of our data sets."""
+    numbers = {crops[index]["person_id"]: index for index in range(len(crops))}
+    return [numbers[person] for person in people]
+
+
+def batches(photos: PersonPhotos, order: list[int]):
+    """Pictures and targets `[B, J, H / 4, W / 4]`, batch by batch."""
+    size_hw = INPUT_WH[1] // STRIDE, INPUT_WH[0] // STRIDE
+    for start in range(0, len(order), BATCH):
+        batch = collate([photos[index] for index in order[start : start + BATCH]])
+        xy, visibility = batch["keypoints_input_xy"][:, :1], batch["visibility"][:, :1]
+        yield batch["image"], gaussian_targets(xy / STRIDE, visibility > 0, size_hw, SIGMA)
+
+
+def seconds(photos: PersonPhotos, order: list[int]) -> float:
+    """CPU time of an epoch."""
+    start = cpu_seconds()
+    for _ in batches(photos, order):
+        pass
+    return cpu_seconds() - start
+
+
+def compare(photos: PersonPhotos, order: list[int], rows: list[Person], people: list[int], peer: Peer) -> None:
+    """Print how far apart the unaugmented samples are."""
+    with TemporaryDirectory() as folder:
+        peer.ask("truth", folder=folder)
+        images, heatmaps = (np.load(f"{folder}/{name}.npy") for name in ("images", "heatmaps"))
+    found = [torch.cat(values).numpy() for values in zip(*batches(photos, order))]
+    boxes = {row.person_id: (*row.bbox_xywh[:2] + row.bbox_xywh[2:], row.image_width, row.image_height) for row in rows}
+    inner = [right <= width - 1 and bottom <= height - 1 for right, bottom, width, height in map(boxes.get, people)]
+    pixels = np.abs(found[0].astype(int) - images[:, ::-1].transpose(0, 2, 3, 1))[inner]
+    gaussians = np.abs(found[1] - heatmaps)[inner].max((2, 3))
+    print(f"{sum(inner)} of {len(people)} boxes are not clipped: pictures differ by {pixels.mean():.4f} grey levels,")
+    print(f"{(gaussians < 0.01).mean():.4f} of the heatmaps are the same\n")
+
+
+def spread(theirs: list[float], ours: list[float]) -> str:
+    """Median and quartiles of the rounds' ratios."""
+    low, middle, high = np.quantile(np.divide(theirs, ours), [0.25, 0.5, 0.75])
+    return f"{middle:.2f} (half of the rounds {low:.2f} to {high:.2f})"
+
+
+def main(root: Path, peer_python: Path, rounds: int = 15) -> None:
+    one_thread()
+    peer = Peer(peer_python, root)
+    with TemporaryDirectory() as folder:
+        rows = write_people(root, Path(folder) / "persons.parquet")
+
+        def photos(**augment: float) -> PersonPhotos:
+            return PersonPhotos(f"{folder}/persons.parquet", root, input_wh=INPUT_WH, seed=1, **augment)
+
+        ours = {flip: photos(**{**AUGMENT, "flip": flip}) for flip in FLIPS}
+        still = photos(**dict.fromkeys(AUGMENT, 0.0))
+    people = peer.ask("people")
+    order = in_order(still, people)
+    compare(still, order, rows, people, peer)
+    times: dict[tuple[str, float], list[float]] = {(name, flip): [] for name in ("ours", "mmpose") for flip in FLIPS}
+    for round_ in range(rounds + 1):
+        for flip in FLIPS:
+            ours[flip].set_epoch(round_)
+            times["ours", flip].append(1000 * seconds(ours[flip], order) / len(order))
+            spent = peer.ask("samples", order=list(range(len(order))), flip=flip)
+            times["mmpose", flip].append(1000 * spent / len(order))
+    warm = {key: values[1:] for key, values in times.items()}
+    print("| ms a sample | flip 0.5 | never flipped | always flipped | flip costs |\n|---|---|---|---|---|")
+    for name in ("ours", "mmpose"):
+        half, never, always = (median(warm[name, flip]) for flip in FLIPS)
+        costs = median(a / n for a, n in zip(warm[name, 1.0], warm[name, 0.0]))
+        print(f"| {name} | {half:.2f} | {never:.2f} | {always:.2f} | {100 * (costs - 1):+.0f} % |")
+    print(f"\nratio {spread(warm['mmpose', 0.5], warm['ours', 0.5])}, goal {GOAL}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
