@@ -62,6 +62,7 @@ class Person:
         visibility, visibility_source, occluder: `Visibility`, `Source`, `Occluder` numbers.
         segmentation: compressed COCO run lengths of the mask at image size, or None.
         crowd_index: CrowdPose's crowdIndex of the photograph, or None.
+        max_iou: OCHuman's largest overlap of this person's box with another's, or None.
         true_occluder: `Occluder` numbers where the data set knows the exact truth (rendered people), else None.
             Nothing but an evaluation may read it.
         image_hash: of the photograph's bytes (`dag.data.images.file_hash`), or None where photographs were not opened.
@@ -84,6 +85,7 @@ class Person:
     occluder: Int8[np.ndarray, " J"]
     segmentation: str | None = None
     crowd_index: float | None = None
+    max_iou: float | None = None
     true_occluder: Int8[np.ndarray, " J"] | None = None
     image_hash: str | None = None
 
@@ -113,6 +115,7 @@ def person_schema(skeleton: Skeleton) -> pa.Schema:
         ("occluder", per_joint),
         ("segmentation", pa.string()),
         ("crowd_index", pa.float64()),
+        ("max_iou", pa.float64()),
         ("true_occluder", per_joint),
         ("image_hash", pa.string()),
     ]

@@ -1,12 +1,13 @@
 """Who does the work: processes of this machine, or a Dask cluster. What comes out is the same."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import cv2
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dag.errors import UserError
 from dag.stage import progress
@@ -17,11 +18,14 @@ WINDOW = 16
 """Tasks a worker that are under way at once: bounds memory."""
 
 TIMEOUT = 5
-"""Seconds after which a cluster that does not answer is given up."""
+"""Seconds after which a cluster that does not answer, or has no workers, is given up."""
 
 
 class Workers:
     """Shares tasks out and gives their results back in order.
+
+    A task that was under way on a worker of a cluster that died is done again by another: what it writes must be whole
+    at any moment and the same each time.
 
     Args:
         count: processes; 0 or 1 is this one. A cluster has its own number.
@@ -33,36 +37,32 @@ class Workers:
     def __init__(self, count: int, backend: str = "loky", cluster: str | None = None):
         self.count, self.backend, self.cluster = count, backend, cluster
 
-    def map(self, function: Callable[..., T], tasks: Sequence[tuple], description: str) -> Iterator[T]:
+    def map(
+        self, function: Callable[..., T], tasks: Iterable[tuple], description: str, total: int | None = None
+    ) -> Iterator[T]:
         """`function(*task)` of each task, in the order of `tasks`, with a progress bar; memory does not grow with them.
 
+        `tasks` are taken a few at a time; those of an iterator need not exist all at once. `total` is their number
+        where they do not know it themselves.
+
         Raises:
-            UserError: the cluster does not answer. Errors of tasks come through.
+            UserError: the cluster does not answer, or processes died. Errors of tasks come through.
         """
+        total = len(tasks) if isinstance(tasks, Sized) else total
         if self.backend == "loky" and self.count <= 1:
-            yield from progress((function(*task) for task in tasks), description, total=len(tasks))
+            yield from progress((function(*task) for task in tasks), description, total=total)
             return
         with self._parallel() as (parallel, count):
-            step = WINDOW * count
-            windows: Any = (
-                parallel(delayed(_alone)(function, task) for task in tasks[start : start + step])
-                for start in range(0, len(tasks), step)
-            )
-            yield from progress(chain.from_iterable(windows), description, total=len(tasks))
+            waiting = iter(tasks)
+            windows = iter(lambda: list(islice(waiting, WINDOW * count)), [])
+            # A task travels as one tuple: joblib would leave large arguments with one worker, and lose them with it.
+            results: Any = (parallel(delayed(_alone)(function, task) for task in window) for window in windows)
+            yield from progress(chain.from_iterable(results), description, total=total)
 
     @contextmanager
     def _parallel(self) -> Iterator[tuple[Parallel, int]]:
-        if self.backend == "loky":
-            with (
-                parallel_config(backend="loky", inner_max_num_threads=1),
-                Parallel(n_jobs=self.count, return_as="generator") as parallel,
-            ):
-                yield parallel, self.count
-            return
-        with _client(self.cluster) as client, parallel_config(backend="dask", client=client):
-            count = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
-            with Parallel(n_jobs=-1, return_as="generator") as parallel:
-                yield parallel, count
+        with _loky(self.count) if self.backend == "loky" else _dask(self.cluster) as found:
+            yield found
 
 
 def _alone(function: Callable[..., T], task: tuple) -> T:
@@ -72,17 +72,36 @@ def _alone(function: Callable[..., T], task: tuple) -> T:
 
 
 @contextmanager
-def _client(cluster: str | None) -> Iterator[Any]:
+def _loky(count: int) -> Iterator[tuple[Parallel, int]]:
+    config = parallel_config(backend="loky", inner_max_num_threads=1)
     try:
-        from distributed import Client
+        with config, Parallel(n_jobs=count, return_as="generator") as parallel:
+            yield parallel, count
+    except TerminatedWorkerError:
+        do = "set engine.workers lower if memory ran out, and run the stage again"
+        raise UserError("a worker process was killed", do=do) from None
+
+
+@contextmanager
+def _dask(cluster: str | None) -> Iterator[tuple[Parallel, int]]:
+    try:
+        from distributed import Client, KilledWorker
     except ImportError:
         raise UserError("dask is not installed", do="pip install 'dag-pose[dask]'") from None
     if cluster is None:
         raise UserError("no cluster", expected="an address in engine.cluster", do="start `dask scheduler`")
+    do = "start `dask scheduler` and `dask worker`, or set engine.backend: loky"
     try:
         client = Client(cluster, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
-        do = "start `dask scheduler` and `dask worker`, or set engine.backend: loky"
         raise UserError("the cluster does not answer", where=cluster, got=error, do=do) from None
     with client:
-        yield client
+        try:
+            client.wait_for_workers(1, timeout=TIMEOUT)
+        except OSError:
+            raise UserError("the cluster has no workers", where=cluster, do=do) from None
+        try:
+            with parallel_config(backend="dask", client=client), Parallel(return_as="generator") as parallel:
+                yield parallel, sum(client.ncores().values())
+        except KilledWorker as error:
+            raise UserError("workers of the cluster died", where=cluster, got=error, do="see their logs") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dag.data.cache import write_cache
-from dag.data.convert import convert_coco
+from dag.data.convert import Split, convert_coco
 from dag.data.cutout import write_pool
 from dag.data.figures.coco import write_figures
 from dag.person import Source
@@ -51,10 +51,10 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     write_figures(
         found.root, {"train": 16, "val": 6}, width=320, height=240, people=3, occlusion=0.3, seed=5, workers=1
     )
-    splits = {split: (f"annotations/person_keypoints_{split}.json", split) for split in ("train", "val")}
+    splits = [Split(s, found.root / f"annotations/person_keypoints_{s}.json", s) for s in ("train", "val")]
     convert_coco(
         found.root, splits, dataset="figures", skeleton=COCO17, source=Source.RENDERED, bad_rows="stop", workers=1,
-        out=found.persons, report=folder / "report.json",
+        images=True, out=found.persons, report=folder / "report.json",
     )  # fmt: skip
     write_pool(folder / "pool.arrow", [], COCO17)
     write_cache(

@@ -31,6 +31,8 @@ def test_agrees_with_a_float_blend_of_the_whole_image(scale: float, rotation: fl
     difference = np.abs(blend(image, rgba, affine, nearer) - _reference(image, rgba, affine, nearer))
     assert difference.mean() < 0.5
     assert difference.max() <= 4
+    nobody = np.zeros_like(nearer)
+    assert (blend(image, rgba, affine) == blend(image, rgba, affine, nobody)).all()
 
 
 def test_what_is_nearer_and_what_is_transparent_stay_as_they_were() -> None:

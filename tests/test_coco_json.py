@@ -124,7 +124,7 @@ BAD_ANNOTATIONS = [
     ({"category_id": 18}, "unknown category: expected 1, got 18"),
     ({"category_id": [1]}, "unknown category: expected 1, got [1]"),
     ({"id": 3}, None),  # named by the later of the two, below
-    ({"id": "2"}, "bad annotation id: expected a whole number, got '2'"),
+    ({"id": "2"}, "bad annotation id: expected a whole number from 0 on, got '2'"),
     ({"occluder": [9] * 17}, f"bad occluder: expected 17 numbers from 0 to 4, got {[9] * 17}"),
     ({"true_occluder": [1]}, "bad true_occluder: expected 17 numbers from 0 to 4, got [1]"),
     ({"segmentation": [[1, 2, 3, 4]]}, "bad segmentation: expected polygons of 3 or more x, y, got [1, 2, 3, 4]"),
@@ -167,7 +167,7 @@ BAD_IMAGES = [
     ({"height": "50"}, "bad height: expected pixels from 1 to 65536, got '50'"),
     ({"file_name": None}, "bad file_name: expected a file name, got None"),
     ({"id": 5}, "duplicate image id: expected one image, got 2"),
-    ({"id": None}, "bad image id: expected a whole number, got None"),
+    ({"id": None}, "bad image id: expected a whole number from 0 on, got None"),
     ({"crowdIndex": NAN}, "bad crowdIndex: expected a number, got nan"),
 ]
 

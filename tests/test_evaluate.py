@@ -32,7 +32,12 @@ def command(project: Path, script: str, **options: str) -> subprocess.CompletedP
 
 def convert(project: Path) -> subprocess.CompletedProcess[str]:
     return command(
-        project, "datasets/coco/convert.py", root="coco", out="persons/coco.parquet", report="results/coco.json"
+        project,
+        "datasets/coco/convert.py",
+        root="coco",
+        annotations="coco/annotations",
+        out="persons/coco.parquet",
+        report="results/coco.json",
     )
 
 
@@ -54,7 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(noise).save(folder / "coco/val2017" / path)
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
-    params["datasets"] = {"coco": {"root": "coco"}}
+    params["datasets"] = {"coco": {"root": "coco", "annotations": "annotations"}}
     params["evaluate"]["protocols"] = {"toy": {"dataset": "coco", "split": "val", "boxes": "ground_truth"}}
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)
@@ -78,8 +83,8 @@ def test_convert_ends_in_one_line(project: Path, tmp_path: Path) -> None:
     done = convert(tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: coco: no annotation file: expected annotations/person_keypoints_train2017.json or "
-        "annotations/person_keypoints_val2017.json; set datasets.coco.root\n"
+        "error: coco: no annotation file: expected coco/annotations/person_keypoints_train2017.json or "
+        "coco/annotations/person_keypoints_val2017.json; set datasets.coco.root\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
 

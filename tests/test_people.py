@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dag.data.people import People, append, at, cover, hide, joints_diagonal, pixel_of
+from dag.data.people import People, append, at, cover, hide, joints_diagonal, pixel_of, under
 from dag.person import Occluder, Source, Visibility
 
 
@@ -22,6 +22,12 @@ def test_at_is_false_outside() -> None:
     assert at(mask * np.uint8(7), xy).tolist() == [7, 7, 0, 0, 0]
 
 
+def test_under_is_what_objects_and_people_lie_on() -> None:
+    people = _people([[1, 1, 1, 1, 1, 0], [1] * 6])
+    people.occluder[:] = [0, Occluder.OBJECT, Occluder.PERSON, Occluder.SELF, Occluder.FRAME, Occluder.OBJECT]
+    assert under(people).tolist() == [False, True, True, False, False, False]
+
+
 def test_hidden_joints_keep_number_and_source_and_get_the_occluder() -> None:
     before = _people([[0, 1, 2, 3], [2, 2, 2, 2]])
     covered = np.array([[True] * 4, [False] * 4])
@@ -31,6 +37,7 @@ def test_hidden_joints_keep_number_and_source_and_get_the_occluder() -> None:
     assert after.visibility_source[0].tolist() == [Source.NONE, annotated, pasted, annotated]
     assert after.occluder.tolist() == [[0, 1, 1, 1], [0, 0, 0, 0]]
     assert after.keypoints_xy is before.keypoints_xy
+    assert hide(before, np.zeros_like(covered), Occluder.OBJECT) is before
 
 
 def test_covered_joints_of_others_leave() -> None:

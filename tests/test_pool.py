@@ -7,16 +7,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dag.data.cutout import Pool
+from dag.data.occlusion import check_pool
 from dag.data.parsing import load_parser
 from dag.data.parsing.masks import MaskParser
 from dag.data.pool import build_pool, pool_metrics
-from dag.data.quality import Rejection, soft_alpha
+from dag.data.quality import Rejection, soft_alpha, write_quality
 from dag.errors import UserError
 from dag.person import Person, write_persons
 from dag.skeleton import COCO17
+from dag.work import Workers
 from tests.imports import ROOT
 from tests.standing import HEIGHT, WIDTH, outline, photograph, standing
 from tests.test_quality import LIMITS
@@ -59,7 +63,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(path: Path, root: Path, rows: list[Person], workers: int = 1, parser=None, **limits):
-    return build_pool(path, rows, root, parser or MaskParser(), COCO17, **{**LIMITS, **limits}, workers=workers)
+    together = Workers(workers)
+    return build_pool(path, rows, root, parser or MaskParser(), COCO17, **{**LIMITS, **limits}, workers=together)
 
 
 def test_every_reason_is_found_and_counted(tmp_path, root):
@@ -76,7 +81,9 @@ def test_every_reason_is_found_and_counted(tmp_path, root):
     assert metrics["rejected"]["not separable"] == 2
     assert metrics["rejected"]["disagrees with annotated mask"] == 0
     assert metrics["mean"]["mask_iou"] == metrics["mean"]["joints_inside"] == 1
-    assert [cutout.person_id for cutout in Pool(tmp_path / "pool.arrow")] == [1]
+    pool = Pool(tmp_path / "pool.arrow")
+    assert [cutout.person_id for cutout in pool] == [1]
+    assert pool.rejected == {reason: count for reason, count in metrics["rejected"].items() if count}
 
 
 def test_a_parser_that_disagrees_with_the_annotated_mask(tmp_path, root):
@@ -114,12 +121,16 @@ def test_cutout_holds_the_person_and_nothing_else(tmp_path, root):
 
 
 def test_same_bytes_for_any_number_of_workers(tmp_path, root):
-    rows = [on(number, standing(number, 60)) for number in range(1, 12)]
-    qualities = [build(tmp_path / f"{workers}.arrow", root, rows, workers) for workers in (0, 1, 2)]
-    first, *rest = [(tmp_path / f"{workers}.arrow").read_bytes() for workers in (0, 1, 2)]
-    assert all(bytes_ == first for bytes_ in rest)
-    assert qualities[0] == qualities[1] == qualities[2]
-    assert len(Pool(tmp_path / "2.arrow")) == 11
+    rows = [on(number, standing(number, 60, 25 if number % 2 else 58)) for number in range(1, 12)]
+    for workers in (0, 1, 2):
+        qualities = build(tmp_path / f"{workers}.arrow", root, rows, workers)
+        write_quality(tmp_path / f"{workers}.parquet", qualities)
+        assert [quality.image_path for quality in qualities] == [row.image_path for row in rows]
+    for kind in ("arrow", "parquet"):
+        first, *rest = [(tmp_path / f"{workers}.{kind}").read_bytes() for workers in (0, 1, 2)]
+        assert all(bytes_ == first for bytes_ in rest)
+    assert len(Pool(tmp_path / "2.arrow")) == 6
+    assert Pool(tmp_path / "2.arrow").rejected == {"truncated at the photo's border": 5}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -135,30 +146,60 @@ def stage(folder: Path, rows: list[Person], root: Path) -> subprocess.CompletedP
     write_persons(folder / "persons.parquet", rows, COCO17)
     params = (ROOT / "presets/default.yaml").read_text().replace("root: data/figures", f"root: {root}")
     (folder / "params.yaml").write_text(params)
-    options = ("persons=persons.parquet", "out=pool.arrow", "metrics=results/metrics.json", "sheet=results/sheet.jpg")
-    words = [word for option in options for word in ("--" + option).split("=")]
+    outputs = {"out": "pool.arrow", "quality": "quality.parquet", "metrics": "metrics.json", "sheet": "sheet.jpg"}
+    options = {"persons": "persons.parquet", "parser": ROOT / "presets/parsers/masks.yaml", **outputs}
+    words = [str(word) for option, value in options.items() for word in (f"--{option}", value)]
     command = [sys.executable, str(ROOT / "pipelines/pool.py"), *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
 
 
-def test_stage_writes_pool_metrics_and_sheet(tmp_path, root):
-    done = stage(tmp_path, [on(1, standing(1, 60)), on(1, standing(2, 60), split="val")], root)
+def test_stage_writes_pool_quality_metrics_and_sheet(tmp_path, root):
+    rows = [on(1, standing(1, 60)), on(2, standing(3, 60, is_crowd=True)), on(1, standing(2, 60), split="val")]
+    done = stage(tmp_path, rows, root)
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((tmp_path / "results/metrics.json").read_text())
-    assert (metrics["persons"], metrics["accepted"]) == (1, 1)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["persons"], metrics["accepted"]) == (2, 1)
     assert len(Pool(tmp_path / "pool.arrow")) == 1
-    assert cv2.imread(str(tmp_path / "results/sheet.jpg")).shape[2] == 3
+    table = pq.read_table(tmp_path / "quality.parquet", columns=["person_id", "image_path", "rejection"])
+    assert table.to_pylist() == [
+        {"person_id": 1, "image_path": "1.png", "rejection": None},
+        {"person_id": 3, "image_path": "2.png", "rejection": "crowd"},
+    ]
+    assert cv2.imread(str(tmp_path / "sheet.jpg")).shape[2] == 3
 
 
-def test_stage_warns_of_an_empty_pool_and_says_why(tmp_path, root):
-    done = stage(tmp_path, [on(1, standing(1, 60, is_crowd=True))], root)
+def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
+    rows = [on(1, standing(1, 60, is_crowd=True)), on(2, standing(2, 60, 58)), on(3, standing(3, 60, 58))]
+    done = stage(tmp_path, rows, root)
     assert done.returncode == 0, done.stderr
-    assert "warning: the pool is empty; of 1 people rejected:" in done.stderr
+    assert "warning: the pool is empty; of 3 people rejected:" in done.stderr
     assert "'crowd': 1" in done.stderr
-    assert len(Pool(tmp_path / "pool.arrow")) == 0
-    metrics = json.loads((tmp_path / "results/metrics.json").read_text())
+    pool = Pool(tmp_path / "pool.arrow")
+    assert len(pool) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["rejected"]["crowd"] == 1
     assert metrics["mean"] == {}
+    with pytest.raises(UserError) as error:
+        check_pool(pool)
+    assert str(error.value) == (
+        f"{tmp_path}/pool.arrow: the pool is empty, there is nobody to paste: got 3 people rejected (crowd: 1, "
+        "truncated at the photo's border: 2); loosen `pool` in params.yaml or set cache.paste_instance.p to 0"
+    )
+
+
+def test_what_is_no_pool_is_named(tmp_path):
+    table = pa.table({"a": [1]})
+    for name, rows in (("table.arrow", table), ("empty.arrow", table[:0])):
+        with pa.OSFile(str(tmp_path / name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(rows)
+    (tmp_path / "text.arrow").write_text("no Arrow file at all")
+    with pytest.raises(
+        UserError, match=r"table\.arrow: not a pool: expected rejection counts, got none; run `dvc repro"
+    ):
+        Pool(tmp_path / "table.arrow")
+    for name in ("empty.arrow", "text.arrow", "missing.arrow"):
+        with pytest.raises(UserError, match=rf"{name}: not a pool: .*; run `dvc repro pool`"):
+            Pool(tmp_path / name)
 
 
 def test_real_people_are_cut_out_by_bodypix(tmp_path, real_data, monkeypatch):

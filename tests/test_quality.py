@@ -1,22 +1,24 @@
 """Figures of a cut-out against constructed people whose figures are known."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from dag.data.masks import decode_mask
 from dag.data.parsing.base import Parsed
 from dag.data.parsing.masks import MaskParser
-from dag.data.quality import Quality, Rejection, measured, promised, rejection, soft_alpha
-from dag.skeleton import COCO17
+from dag.data.quality import Quality, Rejection, measured, promised, rejection, soft_alpha, write_quality
+from dag.skeleton import COCO17, Skeleton
 from tests.standing import HEIGHT, JOINTS, WIDTH, outline, standing
 
 LIMITS = {
     "min_height": 60.0, "min_joints": 8, "min_joints_inside": 0.9,
     "max_fragment_share": 0.05, "min_mask_iou": 0.6, "max_hidden_share": 0.1,
+    "max_contested": 0.1, "max_border": 0.02,
 }  # fmt: skip
-GOOD = Quality(1, height=100.0, visible_joints=12, hidden_share=0.0)
+GOOD = Quality(1, "a.png", height=100.0, visible_joints=12, hidden_share=0.0)
 
 
 def by_masks(person, *others):
@@ -29,7 +31,7 @@ def test_a_whole_person_is_perfect():
     quality = by_masks(standing(1, 60))
     rows = np.flatnonzero(outline(60, 25).any(axis=1))
     height = float(np.ptp(rows) - 1)
-    assert quality == Quality(1, height, 17, 0.0, mask_iou=1.0)
+    assert quality == Quality(1, "a.png", height, 17, 0.0, mask_iou=1.0)
     assert rejection(quality, **LIMITS) is None
 
 
@@ -47,6 +49,32 @@ def test_hidden_joints_count_unless_the_person_hides_them_itself():
 def test_a_face_may_look_away_but_limbs_may_not_be_missing():
     assert promised(standing(1, 60, visibility=dict.fromkeys(range(5), 0)), COCO17).hidden_share == 0
     assert promised(standing(1, 60, visibility={15: 0, 16: 0}), COCO17).hidden_share == 2 / 17
+
+
+def test_limbs_of_other_names_mean_nothing():
+    names = tuple(f"point {number}" for number in range(17))
+    points = Skeleton(name="points", joints=names, pairs=(), bones=(), sigmas=(0.1,) * 17)
+    faceless = standing(1, 60, visibility=dict.fromkeys(range(8), 0) | {15: 1})
+    assert promised(faceless, points).hidden_share == 0
+    image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    quality = measured(faceless, MaskParser().parse(image, [faceless], [0])[0], points)
+    assert (quality.hidden_share, quality.joints_inside, quality.visible_joints) == (0, 1, 8)
+
+
+def test_every_figure_of_every_row_is_written(tmp_path):
+    rows = [
+        by_masks(standing(1, 60)),
+        replace(GOOD, person_id=2, rejection=Rejection.TRUNCATED, border_share=0.5),
+        replace(promised(standing(3, 60), COCO17), rejection=Rejection.CROWD),
+    ]
+    write_quality(tmp_path / "quality.parquet", rows)
+    table = pq.read_table(tmp_path / "quality.parquet")
+    assert table.column_names == [field.name for field in fields(Quality)]
+    assert table.to_pylist() == [vars(row) for row in rows]
+    assert table["rejection"].to_pylist() == [None, "truncated at the photo's border", "crowd"]
+    assert table["mask_iou"].to_pylist() == [1.0, None, None]
+    write_quality(tmp_path / "nobody.parquet", [])
+    assert pq.read_table(tmp_path / "nobody.parquet").schema == table.schema
 
 
 def test_joints_inside_forgive_a_few_pixels():

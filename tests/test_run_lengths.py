@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pycocotools.mask
+import pytest
 
-from dag.data.run_lengths import run_lengths
+from dag.data.run_lengths import decode_counts, run_lengths
 
 # pycocotools 2.0.11 hands numpy an object whose __array__ takes no `copy`.
 
@@ -35,3 +36,18 @@ def test_random_masks_pass_the_length_check():
         runs: Any = pycocotools.mask.encode(mask)
         counts = runs["counts"].decode()
         assert run_lengths({"size": [37, 23], "counts": counts}, 23, 37) == counts
+
+
+@pytest.mark.parametrize("mask", [np.zeros((6, 5)), np.ones((6, 5)), np.eye(6), np.zeros((900, 700))])
+def test_counts_of_a_compressed_string_are_the_runs(mask):
+    runs: Any = pycocotools.mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    flat = np.r_[0, mask.T.ravel().astype(int)]
+    borders = np.flatnonzero(np.diff(flat))
+    expected = np.diff(np.r_[0, borders, mask.size])
+    assert decode_counts(runs["counts"].decode()).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("counts", ["", "o", "5o", "~~", "0/0", "é", "o" * 30 + "0", "ZZ", 7, [3, -1], [5], None])
+def test_what_is_no_run_lengths_is_named(counts):
+    with pytest.raises(ValueError, match=r"expected run lengths that add up to 6, got "):
+        run_lengths({"size": [2, 3], "counts": counts}, 3, 2)

@@ -20,11 +20,7 @@ OTHERS, BONE = (80, 160, 255), (255, 255, 255)
 
 
 def write_cache_sheet(path: str | Path, folder: str | Path, people: int = PEOPLE) -> None:
-    """Draw `people` people spread evenly over a cache, the person id below.
-
-    The target has bones and joints, green where visible, orange where hidden; joints of others are blue, hollow where
-    hidden. Places where people without labels are ignored are darkened.
-    """
+    """Draw `people` people spread evenly over a cache, the person id below each strip of `draw_crop`s."""
     shards = Shards(folder)
     chosen = np.unique(np.linspace(0, len(shards) - 1, min(people, len(shards))).round().astype(int))
     strips = [_strip(shards, int(index)) for index in chosen]
@@ -33,11 +29,16 @@ def write_cache_sheet(path: str | Path, folder: str | Path, people: int = PEOPLE
 
 def _strip(shards: Shards, index: int) -> UInt8[np.ndarray, "H W 3"]:
     crops = [shards.crop(index, variant) for variant in range(shards.variants + 1)]
-    strip = np.hstack([_drawn(crop, shards.skeleton) for crop in crops])
+    strip = np.hstack([draw_crop(crop, shards.skeleton) for crop in crops])
     return caption(cv2.copyMakeBorder(strip, 0, 18, 0, 0, cv2.BORDER_CONSTANT), str(crops[0].person_id))
 
 
-def _drawn(crop: Crop, skeleton: Skeleton) -> UInt8[np.ndarray, "H W 3"]:
+def draw_crop(crop: Crop, skeleton: Skeleton) -> UInt8[np.ndarray, "H W 3"]:
+    """A rendering with its labels, enlarged where it is small.
+
+    The target has bones and joints, green where visible, orange where hidden; joints of others are blue, hollow where
+    hidden. Places where people without labels are ignored are darkened.
+    """
     zoom = max(1, round(CROP_WIDTH / crop.image.shape[1]))
     picture = cv2.resize(crop.image, None, fx=zoom, fy=zoom)
     ignored = cv2.resize(crop.ignore, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST).astype(bool)

@@ -3,7 +3,7 @@
 The format: `images`, `annotations`, `categories`; a keypoint is x, y, visibility with the centre of the first pixel at
 (0, 0); a mask is a list of polygons, or run lengths, compressed or not (cocodataset.org/#format-data). Beside COCO's
 own keys an annotation may carry `visibility_source`, `occluder` and `true_occluder` (a number a joint), and an image
-CrowdPose's `crowdIndex`.
+CrowdPose's `crowdIndex`; an annotation may have OCHuman's `max_iou`.
 """
 
 import json
@@ -47,8 +47,24 @@ def read_coco(
         UserError: no json, a list missing or empty, no category with the skeleton's joints, or a file name that leads
             out of the data root.
     """
-    content = _read_lists(annotations_path)
-    where = str(annotations_path)
+    content = read_lists(annotations_path)
+    return persons_of(
+        content, str(annotations_path), dataset=dataset, split=split, skeleton=skeleton, image_folder=image_folder,
+        source=source,
+    )  # fmt: skip
+
+
+def persons_of(
+    content: dict[str, list[dict[str, Any]]],
+    where: str,
+    *,
+    dataset: str,
+    split: str,
+    skeleton: Skeleton,
+    image_folder: str,
+    source: Source,
+) -> tuple[list[Person], list[Fault]]:
+    """As `read_coco`, of content that was read and perhaps mended before; `where` is its file's name, for errors."""
     categories = _person_categories(content["categories"], skeleton, where)
     images, faults = _index_images(content["images"], image_folder, where)
     persons: list[Person] = []
@@ -102,7 +118,12 @@ def write_coco(path: str | Path, persons: Sequence[Person], skeleton: Skeleton) 
         partial.write_text(json.dumps(coco_dict(persons, skeleton), allow_nan=False))
 
 
-def _read_lists(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+def read_lists(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """The lists `images`, `annotations` and `categories` of a COCO json.
+
+    Raises:
+        UserError: no json, or a list missing or empty.
+    """
     content = read_json(path)
     keys = ("images", "annotations", "categories")
     for key in keys:
@@ -135,7 +156,7 @@ def _index_images(
         image_id: Any = image.get("id")
         reasons = list(image_reasons(image))
         if not is_whole(image_id):
-            reasons.append(f"bad image id: expected a whole number, got {image_id!r}")
+            reasons.append(f"bad image id: expected a whole number from 0 on, got {image_id!r}")
         elif image_id in index:
             reasons.append(f"duplicate image id: expected one image, got {counts[repr(image_id)]}")
         faults += [Fault(where, f"image {image_id}", reason) for reason in reasons]
@@ -162,7 +183,7 @@ def _reference_reasons(
     person_id, image_id, category = (annotation.get(key) for key in ("id", "image_id", "category_id"))
     reasons = []
     if not is_whole(person_id):
-        reasons.append(f"bad annotation id: expected a whole number, got {person_id!r}")
+        reasons.append(f"bad annotation id: expected a whole number from 0 on, got {person_id!r}")
     elif person_id in seen:
         reasons.append("duplicate annotation id: expected one annotation, got another")
     if not is_whole(image_id) or image_id not in images:
@@ -211,6 +232,7 @@ def _person(
         occluder=_codes(annotation.get("occluder", np.zeros(len(joints)))),
         segmentation=segmentation,
         crowd_index=None if crowd_index is None else float(crowd_index),
+        max_iou=float(annotation["max_iou"]) if "max_iou" in annotation else None,
         true_occluder=_codes(annotation["true_occluder"]) if "true_occluder" in annotation else None,
     )
 

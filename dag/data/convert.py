@@ -1,67 +1,134 @@
-"""A data set in COCO's layout to one table of checked person rows, and a report of what it holds."""
+"""A data set to one table of checked person rows, and a report of what it holds."""
 
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dag.data.coco_json import read_coco
+from dag.data.coco_json import persons_of, read_lists
 from dag.data.validate import Fault, check_photographs, stop_on_faults
 from dag.errors import UserError
 from dag.files import write_json
 from dag.person import Person, Source, Visibility, write_persons
 from dag.skeleton import Skeleton
 
+Lists = dict[str, list[dict[str, Any]]]
+Mend = Callable[[Lists, "Split"], tuple[Lists, dict[str, Any]]]
+"""What is known to be wrong with a data set's files, put right: better lists, and notes for the report."""
+
+AREA_OF_BOX = 0.53
+"""Segment area over box area, where there are no segments: what CrowdPose's evaluation takes (jin-s13/xtcocoapi)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split's files.
+
+    Attributes:
+        name: e.g. "train".
+        annotations: its json.
+        image_folder: of its photographs, relative to the data root.
+    """
+
+    name: str
+    annotations: Path
+    image_folder: str
+
+
+def nothing_to_mend(content: Lists, split: Split) -> tuple[Lists, dict[str, Any]]:
+    """A `Mend` for sound files."""
+    return content, {}
+
 
 def convert_coco(
     root: Path,
-    splits: dict[str, tuple[str, str]],
+    splits: Sequence[Split],
     *,
     dataset: str,
     skeleton: Skeleton,
     source: Source,
     bad_rows: Literal["stop", "drop"],
     workers: int,
+    images: bool,
     out: Path,
     report: Path,
+    mend: Mend = nothing_to_mend,
 ) -> None:
-    """Read, check and write a data set. Photographs without a row are not opened.
+    """Read, check and write a data set in COCO's layout. Photographs without a row are not opened.
 
     Args:
         root: data root.
-        splits: split name to its annotation file and its folder of photographs, both relative to `root`. A split whose
-            annotation file is missing is left out, as long as there is another.
+        splits: one whose annotation file is missing is left out, as long as there is another.
         source: where visibility comes from.
-        bad_rows: "stop" raises at the first fault, "drop" leaves rows out and lists them in the report.
-        workers: threads that open photographs.
-        out: table of person rows (parquet), splits one after the other, each in its file's order.
-        report: json, the counts of `summarise` for each split and the faults.
+        mend: applied to each file's lists before they are checked.
+        bad_rows, workers, images, out, report: as `write_rows`.
 
     Raises:
         UserError: nothing to convert, a broken file, or (with "stop") a bad row. Nothing is written.
     """
-    found = {split: places for split, places in splits.items() if (root / places[0]).exists()}
+    found = [split for split in splits if split.annotations.exists()]
     if not found:
-        names = " or ".join(annotations for annotations, _ in splits.values())
+        names = " or ".join(str(split.annotations) for split in splits)
         raise UserError("no annotation file", where=root, expected=names, do=f"set datasets.{dataset}.root")
     persons: list[Person] = []
     faults: list[Fault] = []
-    for split, (annotations, folder) in found.items():
-        rows, row_faults = read_coco(
-            root / annotations, dataset=dataset, split=split, skeleton=skeleton, image_folder=folder, source=source
-        )
-        persons += rows
-        faults += row_faults
-    hashes, bad_photographs = check_photographs(persons, root, workers)
-    faults += bad_photographs.values()
+    notes: dict[str, Any] = {}
+    for split in found:
+        content, split_notes = mend(read_lists(split.annotations), split)
+        rows, row_faults = persons_of(
+            content, str(split.annotations), dataset=dataset, split=split.name, skeleton=skeleton,
+            image_folder=split.image_folder, source=source,
+        )  # fmt: skip
+        persons, faults = persons + rows, faults + row_faults
+        notes |= {split.name: split_notes} if split_notes else {}
+    write_rows(
+        persons, faults, notes, skeleton, root=root, bad_rows=bad_rows, workers=workers, images=images, out=out,
+        report=report,
+    )  # fmt: skip
+
+
+def write_rows(
+    persons: list[Person],
+    faults: list[Fault],
+    notes: dict[str, Any],
+    skeleton: Skeleton,
+    *,
+    root: Path,
+    bad_rows: Literal["stop", "drop"],
+    workers: int,
+    images: bool,
+    out: Path,
+    report: Path,
+) -> None:
+    """Open the photographs of all rows, then write the rows and a report.
+
+    Args:
+        faults: found while reading.
+        notes: for the report, as "mended".
+        root: data root.
+        bad_rows: "stop" raises at the first fault, "drop" leaves rows out and lists them in the report.
+        workers: threads that open photographs.
+        images: false where the photographs are not there: the rows are good for counting and evaluating.
+        out: table of person rows (parquet), in the order given.
+        report: json, the counts of `summarise` for each split, notes and faults.
+
+    Raises:
+        UserError: no good row, one id in two splits, or (with "stop") a fault. Nothing is written.
+    """
+    if images:
+        hashes, bad_photographs = check_photographs(persons, root, workers)
+        faults = [*faults, *bad_photographs.values()]
+        persons = [replace(row, image_hash=hashes[row.image_path]) for row in persons if row.image_path in hashes]
     if bad_rows == "stop":
         stop_on_faults(faults)
-    kept = [replace(person, image_hash=hashes[p]) for person in persons if (p := person.image_path) in hashes]
-    if not kept:
+    if not persons:
         raise UserError("empty data set", where=root, expected="at least one good row", got=f"{len(faults)} faults")
-    _refuse_shared_ids(kept, root)
-    counts = {split: summarise([person for person in kept if person.split == split]) for split in found}
-    write_persons(out, kept, skeleton)
-    write_json(report, {**counts, "faults": len(faults), "dropped": [asdict(fault) for fault in faults]})
+    _refuse_shared_ids(persons, root)
+    splits = dict.fromkeys(person.split for person in persons)
+    counts = {split: summarise([person for person in persons if person.split == split]) for split in splits}
+    write_persons(out, persons, skeleton)
+    dropped = [asdict(fault) for fault in faults]
+    write_json(report, {**counts, "mended": notes, "faults": len(faults), "dropped": dropped})
 
 
 def summarise(persons: list[Person]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """People cut out of photographs: the instance pool as one memory-mapped Arrow file."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,17 @@ def _schema(skeleton: Skeleton) -> pa.Schema:
     return pa.schema(fields, metadata={"dag.skeleton": skeleton.text})
 
 
-def write_pool(path: str | Path, cutouts: Iterable[Cutout], skeleton: Skeleton) -> None:
-    """Write cut-outs one by one, in the order given, whole or not at all."""
+def write_pool(
+    path: str | Path, cutouts: Iterable[Cutout], skeleton: Skeleton, rejected: Mapping[str, int] | None = None
+) -> None:
+    """Write cut-outs one by one, in the order given, whole or not at all.
+
+    Args:
+        path: the pool file.
+        cutouts: those that are good enough.
+        skeleton: what their joints are.
+        rejected: number of people left out, by reason; looked at after the last cut-out.
+    """
     schema = _schema(skeleton)
     with whole_file(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for cutout in cutouts:
@@ -66,10 +76,19 @@ def write_pool(path: str | Path, cutouts: Iterable[Cutout], skeleton: Skeleton) 
                 "visibility": [cutout.visibility],
             }
             writer.write_batch(pa.record_batch(row, schema=schema))
+        # Only now is it known who was rejected: an empty batch says so.
+        counts = json.dumps({reason: int(count) for reason, count in (rejected or {}).items()})
+        empty = pa.RecordBatch.from_pylist([], schema=schema)
+        writer.write_batch(empty, custom_metadata={"dag.rejected": counts})
 
 
 class Pool:
     """A pool file as a read-only sequence of `Cutout`; nothing is read before it is asked for.
+
+    Attributes:
+        path: the file.
+        skeleton: what the joints are.
+        rejected: number of people left out when it was made, by reason.
 
     Raises:
         UserError: missing file or not a pool.
@@ -77,14 +96,24 @@ class Pool:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        do = "run `dvc repro pool`"
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
-            raise UserError("not a pool", where=path, got=error, do="run `dvc repro pool`") from None
+            last = self._reader.get_batch_with_custom_metadata(self._reader.num_record_batches - 1)
+        except (OSError, ValueError) as error:
+            raise UserError("not a pool", where=path, got=error, do=do) from None
+        metadata = last.custom_metadata or {}
+        if b"dag.rejected" not in metadata:
+            raise UserError("not a pool", where=path, expected="rejection counts", got="none", do=do)
+        self.rejected: dict[str, int] = json.loads(metadata[b"dag.rejected"])
         self.skeleton = table_skeleton(self._reader, path)
 
+    def __reduce__(self) -> tuple[type["Pool"], tuple[Path]]:
+        """Worker processes open the file again."""
+        return Pool, (self.path,)
+
     def __len__(self) -> int:
-        return self._reader.num_record_batches
+        return self._reader.num_record_batches - 1
 
     def __getitem__(self, index: int) -> Cutout:
         if not 0 <= index < len(self):

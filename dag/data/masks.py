@@ -1,28 +1,67 @@
-"""What annotated masks and boxes say of who is where on a photograph."""
+"""What annotated masks and boxes say of who is where on a photograph.
+
+A window is left, top, width, height in whole pixels of the photograph. It may leave the photograph: nobody is there.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
-import pycocotools.mask
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
+from dag.data.run_lengths import decode_counts
 from dag.person import Person
 
+Window = tuple[int, int, int, int]
 
-def decode_mask(person: Person) -> Bool[np.ndarray, "H W"] | None:
-    """The annotated mask at the photograph's size; None where the row has none."""
+
+def decode_mask(person: Person, window: Window | None = None) -> Bool[np.ndarray, "h w"] | None:
+    """The annotated mask in a window, by default on the whole photograph; None where the row has none.
+
+    Costs what the window's columns cost, not what the photograph costs.
+    """
     if person.segmentation is None:
         return None
-    runs: Any = {"size": [person.image_height, person.image_width], "counts": person.segmentation.encode()}
-    return pycocotools.mask.decode(runs).astype(bool)
+    image_height, image_width = person.image_height, person.image_width
+    left, top, width, height = window or (0, 0, image_width, image_height)
+    first, last = max(left, 0), min(left + width, image_width)
+    upper, lower = max(top, 0), min(top + height, image_height)
+    mask = np.zeros((height, width), dtype=bool)
+    edges = _edges(person.segmentation)
+    begin, end = np.searchsorted(edges, (first * image_height, last * image_height), side="right")
+    if first < last and upper < lower and (begin < end or begin % 2):
+        borders = np.concatenate([[first * image_height], edges[begin:end], [last * image_height]])
+        inside = np.arange(begin, end + 1) % 2 == 1
+        columns = np.repeat(inside, np.diff(borders)).reshape(last - first, image_height).T
+        mask[upper - top : lower - top, first - left : last - left] = columns[upper:lower]
+    return mask
 
 
-def union_of_masks(people: Sequence[Person], height: int, width: int) -> Bool[np.ndarray, "H W"]:
-    """Where any annotated mask of `people` is."""
-    union = np.zeros((height, width), dtype=bool)
+def mask_window(person: Person) -> Window | None:
+    """The smallest window that holds the annotated mask; None where the row has none or it is empty."""
+    edges = _edges(person.segmentation or "")
+    starts, ends = edges[:-1:2], edges[1::2]
+    starts, ends = starts[starts < ends], ends[starts < ends]
+    if not len(starts):
+        return None
+    left, right = starts[0] // person.image_height, (ends[-1] - 1) // person.image_height
+    top, bottom = starts % person.image_height, (ends - 1) % person.image_height
+    turns = (top > bottom) | (ends - starts >= person.image_height)
+    upper, lower = np.where(turns, 0, top).min(), np.where(turns, person.image_height - 1, bottom).max()
+    return int(left), int(upper), int(right - left + 1), int(lower - upper + 1)
+
+
+def mask_area(person: Person) -> int:
+    """Number of pixels of the annotated mask; 0 where the row has none."""
+    edges = _edges(person.segmentation or "")
+    return int((edges[1::2] - edges[:-1:2]).sum())
+
+
+def union_of_masks(people: Sequence[Person], window: Window) -> Bool[np.ndarray, "h w"]:
+    """Where any annotated mask of `people` is, in a window."""
+    union = np.zeros((window[3], window[2]), dtype=bool)
     for person in people:
-        mask = decode_mask(person)
+        mask = decode_mask(person, window)
         if mask is not None:
             union |= mask
     return union
@@ -35,3 +74,16 @@ def in_box(person: Person, left_top: tuple[int, int], shape: tuple[int, int]) ->
     columns = (x > left - 1) & (x < left + width + 1)
     rows = (y > top - 1) & (y < top + height + 1)
     return rows[:, None] & columns
+
+
+@lru_cache(maxsize=128)
+def _edges(segmentation: str) -> Int64[np.ndarray, " E"]:
+    """Where a mask begins and ends, in turns: numbers of pixels column by column. Neighbours ask for it again.
+
+    The last edge, where the last run outside would begin after the last pixel, is there or not: look at pairs only.
+    """
+    if not segmentation:
+        return np.zeros(0, dtype=np.int64)
+    edges = decode_counts(segmentation).cumsum()
+    edges.flags.writeable = False
+    return edges

@@ -5,8 +5,13 @@ Laws that both functions keep, for every person and joint:
 - Visibility never rises. A visible joint that gets covered becomes `HIDDEN` with source `PASTED`; a joint that was
   hidden already keeps its number and source. What lies on top is recorded as its occluder.
 - The target (person 0) keeps the label of every joint: to learn where a hidden joint is, it has to be asked for.
+- No more than `max_covered` of the target's labelled joints come to lie under objects and other people (`under`),
+  whoever put them there: so it holds for both functions together, and for what the photograph itself hides.
+
+The defaults are the paper's, for a crop of 192 x 256 pixels (docs/occlusion.md).
 """
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -15,9 +20,9 @@ from jaxtyping import Bool, Float, UInt8
 
 from dag.data.blend import blend
 from dag.data.cutout import Cutout, Pool
-from dag.data.people import People, append, at, cover, hide, joints_diagonal, pixel_of
+from dag.data.people import People, append, at, cover, hide, joints_diagonal, pixel_of, under
 from dag.errors import UserError
-from dag.geometry import apply_affine, inside_image, invert
+from dag.geometry import apply_affine, inside_image
 from dag.person import Occluder, Source, Visibility
 
 PASTED_SIZE = 0.9
@@ -29,17 +34,18 @@ def mask_joints(
     people: People,
     rng: np.random.Generator,
     *,
-    min_count: int,
-    max_count: int,
-    min_size: float,
-    max_size: float,
+    min_count: int = 1,
+    max_count: int = 8,
+    min_size: float = 10.0,
+    max_size: float = 40.0,
+    max_covered: float = 0.8,
     other_image: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> tuple[UInt8[np.ndarray, "H W 3"], People]:
     """Put rectangles over randomly chosen labelled joints of the target, at most one a joint.
 
     Every rectangle covers the joint that it was drawn for, somewhere inside it, and is filled with noise, a flat colour
-    or a patch of `other_image`. All joints of all people under a rectangle keep their label (occluder `OBJECT`).
-    An image whose target has no labelled joint comes back as it is.
+    or a patch of `other_image`. All joints of all people under a rectangle keep their label (occluder `OBJECT`). A
+    rectangle that would cover too much is left out. Where none is drawn, the same image and people come back.
 
     Args:
         image: RGB crop.
@@ -47,23 +53,27 @@ def mask_joints(
         rng: decides everything.
         min_count, max_count: number of rectangles, both inclusive.
         min_size, max_size: their width and height, in pixels of the crop.
+        max_covered: share of the target's labelled joints, 0-1.
         other_image: where patches are taken from; None for noise and flat colours only.
     """
     height, width = image.shape[:2]
-    labelled = (people.visibility[0] > 0) & inside_image(people.keypoints_xy[0], width, height)
-    candidates = np.flatnonzero(labelled)
-    if not len(candidates):
-        return image, people
-    image, covered = image.copy(), np.zeros((height, width), dtype=bool)
+    pixels = pixel_of(people.keypoints_xy)
+    candidates = np.flatnonzero((people.visibility[0] > 0) & inside_image(people.keypoints_xy[0], width, height))
     count = min(int(rng.integers(min_count, max_count + 1)), len(candidates))
-    for joint in rng.choice(candidates, count, replace=False):
-        size = np.maximum(np.rint(rng.uniform(min_size, max_size, 2)), 1).astype(int)
-        start = pixel_of(people.keypoints_xy[0, joint]) - rng.integers(0, size)
-        start, end = np.maximum(start, 0), np.minimum(start + size, (width, height))
-        (left, top), (right, bottom) = start.tolist(), end.tolist()
-        image[top:bottom, left:right] = _fill(bottom - top, right - left, other_image, rng)
-        covered[top:bottom, left:right] = True
-    return image, hide(people, at(covered, people.keypoints_xy), Occluder.OBJECT)
+    joints = rng.permutation(candidates)[:count]
+    sizes = np.maximum(np.rint(rng.uniform(min_size, max_size, (count, 2))), 1)
+    starts = pixels[0, joints] - (rng.random((count, 2)) * sizes).astype(int)
+    ends = np.minimum(starts + sizes.astype(int), (width, height))
+    starts = np.maximum(starts, 0)
+    inside = ((pixels >= starts[:, None, None]) & (pixels < ends[:, None, None])).all(axis=-1)
+    free, room = _room(people, max_covered)
+    occluded, covered = None, np.zeros(people.visibility.shape, dtype=bool)
+    for (left, top), (right, bottom), joints_inside in zip(starts.tolist(), ends.tolist(), inside):
+        if np.count_nonzero((covered[0] | joints_inside[0]) & free) <= room:
+            occluded = image.copy() if occluded is None else occluded
+            occluded[top:bottom, left:right] = _fill(bottom - top, right - left, other_image, rng)
+            covered |= joints_inside
+    return (image, people) if occluded is None else (occluded, hide(people, covered, Occluder.OBJECT))
 
 
 def paste_instance(
@@ -72,10 +82,10 @@ def paste_instance(
     pool: Pool | Sequence[Cutout],
     rng: np.random.Generator,
     *,
-    min_scale: float,
-    max_scale: float,
-    max_rotation: float,
-    max_covered: float,
+    min_scale: float = 0.7,
+    max_scale: float = 1.3,
+    max_rotation: float = 45.0,
+    max_covered: float = 0.8,
     body_diagonal: float | None = None,
     target_mask: Bool[np.ndarray, "H W"] | None = None,
     center_xywh: Float[np.ndarray, "4"] | None = None,
@@ -84,9 +94,8 @@ def paste_instance(
     """Paste a whole person of the pool: a random one, at a random place, size and rotation.
 
     The pasted person joins `people` as the last one (source `PASTED`; joints outside the crop unlabelled). Joints of
-    the target under it keep their label (occluder `PERSON`); joints of others under it become unlabelled. At most
-    `max_covered` of the target's labelled joints are under it or under something pasted before; a few positions are
-    tried, and if none obeys, nothing is pasted and the same image comes back.
+    the target under it keep their label (occluder `PERSON`); joints of others under it become unlabelled. A few
+    positions are tried, and if each would cover too much, nothing is pasted and the same image and people come back.
 
     Args:
         image: RGB crop.
@@ -106,44 +115,60 @@ def paste_instance(
     """
     cutout = _draw(pool, image_path, people.visibility.shape[1], rng)
     diagonal = joints_diagonal(people) if body_diagonal is None else body_diagonal
-    nearer = target_mask if target_mask is not None and rng.random() < 0.5 else np.zeros(image.shape[:2], dtype=bool)
+    nearer = target_mask if target_mask is not None and rng.random() < 0.5 else None
     if diagonal <= 0:
         return image, people
     if center_xywh is None:
         center_xywh = np.array([0.0, 0.0, image.shape[1] - 1.0, image.shape[0] - 1.0])
-    for _ in range(POSITIONS):
-        scale = PASTED_SIZE * diagonal * rng.uniform(min_scale, max_scale) / np.hypot(*cutout.parts.shape)
-        crop_from_cutout = _placement(cutout, center_xywh, scale, rng.uniform(-max_rotation, max_rotation), rng)
-        alpha = at(cutout.rgba[..., 3], apply_affine(invert(crop_from_cutout), people.keypoints_xy)) >= 128
-        covered = alpha & ~at(nearer, people.keypoints_xy) & (people.visibility > 0)
-        under_pasted = covered[0] | (people.visibility_source[0] == Source.PASTED)
-        if under_pasted.sum() <= max_covered * (people.visibility[0] > 0).sum():
-            pasted = _pasted(cutout, crop_from_cutout, nearer)
+    free, room = _room(people, max_covered)
+    unit = PASTED_SIZE * diagonal / math.hypot(*cutout.parts.shape)
+    for size, turn, *place in rng.random((POSITIONS, 4)).tolist():
+        scale = unit * (min_scale + size * (max_scale - min_scale))
+        rotation = math.radians((2 * turn - 1) * max_rotation)
+        crop_from_cutout = _placement(cutout, center_xywh[:2] + center_xywh[2:] * place, scale, rotation)
+        covered = (
+            at(cutout.rgba[..., 3], apply_affine(cv2.invertAffineTransform(crop_from_cutout), people.keypoints_xy))
+            >= 128
+        )
+        if nearer is not None:
+            covered &= ~at(nearer, people.keypoints_xy)
+        covered &= people.visibility > 0
+        if np.count_nonzero(covered[0] & free) <= room:
+            pasted = _pasted(cutout, crop_from_cutout, image.shape[:2], nearer)
             return blend(image, cutout.rgba, crop_from_cutout, nearer), append(cover(people, covered), pasted)
     return image, people
+
+
+def _room(people: People, max_covered: float) -> tuple[Bool[np.ndarray, " J"], float]:
+    """Labelled joints of the target that nothing lies on, and how many of them may be covered."""
+    labelled, taken = people.visibility[0] > 0, under(people)
+    return labelled & ~taken, max_covered * np.count_nonzero(labelled) - np.count_nonzero(taken)
 
 
 def _fill(
     height: int, width: int, other_image: UInt8[np.ndarray, "h w 3"] | None, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "*size 3"]:
     """Noise, a flat colour, or a patch of another photograph; equally often."""
-    kind = rng.integers(2 if other_image is None else 3)
-    if kind == 0:
-        return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    if kind == 1 or other_image is None:
-        return rng.integers(0, 256, (1, 1, 3), dtype=np.uint8)
-    rows, columns = min(height, other_image.shape[0]), min(width, other_image.shape[1])
-    top, left = rng.integers(other_image.shape[0] - rows + 1), rng.integers(other_image.shape[1] - columns + 1)
-    return cv2.resize(other_image[top : top + rows, left : left + columns], (width, height))
+    kind, down, across = rng.random(3).tolist()
+    if other_image is not None and kind < 1 / 3:
+        rows, columns = min(height, other_image.shape[0]), min(width, other_image.shape[1])
+        top, left = int(down * (other_image.shape[0] - rows + 1)), int(across * (other_image.shape[1] - columns + 1))
+        patch = other_image[top : top + rows, left : left + columns]
+        return patch if patch.shape[:2] == (height, width) else cv2.resize(patch, (width, height))
+    shape = (height, width, 3) if kind < (1 / 2 if other_image is None else 2 / 3) else (1, 1, 3)
+    return rng.integers(0, 256, shape, dtype=np.uint8)
 
 
 def check_pool(pool: Pool | Sequence[Cutout]) -> None:
-    """Raise a UserError if there is nobody to paste."""
+    """Raise a UserError that says why, if there is nobody to paste."""
     if len(pool) == 0:
+        rejected = pool.rejected if isinstance(pool, Pool) else {}
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items() if count)
         raise UserError(
             "the pool is empty, there is nobody to paste",
             where=getattr(pool, "path", None),
-            do="loosen `pool` in params.yaml (its metrics count the rejections) or set cache.paste_instance.p to 0",
+            got=f"{sum(rejected.values())} people rejected ({reasons})" if reasons else None,
+            do="loosen `pool` in params.yaml or set cache.paste_instance.p to 0",
         )
 
 
@@ -167,22 +192,24 @@ def _draw(pool: Pool | Sequence[Cutout], image_path: str | None, joints: int, rn
 
 
 def _placement(
-    cutout: Cutout, center_xywh: Float[np.ndarray, "4"], scale: float, rotation: float, rng: np.random.Generator
+    cutout: Cutout, place: Float[np.ndarray, "2"], scale: float, rotation: float
 ) -> Float[np.ndarray, "2 3"]:
-    """Map that puts the cut-out's centre at random into a box."""
-    sine, cosine = np.sin(np.deg2rad(rotation)), np.cos(np.deg2rad(rotation))
-    linear = scale * np.array([[cosine, -sine], [sine, cosine]])
-    center = (np.array(cutout.parts.shape[::-1]) - 1) / 2
-    place = center_xywh[:2] + rng.random(2) * center_xywh[2:]
-    return np.column_stack([linear, place - linear @ center])
+    """Map that puts the cut-out's centre at a place; the rotation is in radians."""
+    a, b = scale * math.cos(rotation), scale * math.sin(rotation)
+    x, y = (cutout.parts.shape[1] - 1) / 2, (cutout.parts.shape[0] - 1) / 2
+    return np.array([[a, -b, place[0] - a * x + b * y], [b, a, place[1] - b * x - a * y]])
 
 
-def _pasted(cutout: Cutout, crop_from_cutout: Float[np.ndarray, "2 3"], nearer: Bool[np.ndarray, "H W"]) -> People:
-    """The pasted person, hidden where the target is nearer."""
-    xy = apply_affine(crop_from_cutout, cutout.keypoints_xy.astype(float))
-    labelled = (cutout.visibility > 0) & inside_image(xy, nearer.shape[1], nearer.shape[0])
+def _pasted(
+    cutout: Cutout,
+    crop_from_cutout: Float[np.ndarray, "2 3"],
+    crop: tuple[int, ...],
+    nearer: Bool[np.ndarray, "H W"] | None,
+) -> People:
+    """The pasted person, in a crop of this height and width; hidden where the target is nearer."""
+    xy = apply_affine(crop_from_cutout, cutout.keypoints_xy)[None]
+    labelled = (cutout.visibility > 0) & inside_image(xy, crop[1], crop[0])
     source = np.where(labelled, np.int8(Source.PASTED), np.int8(Source.NONE))
     visibility = np.where(labelled, cutout.visibility, np.int8(Visibility.UNLABELLED))
-    unknown = np.full_like(visibility, Occluder.UNKNOWN)
-    one = People(np.where(labelled[:, None], xy, 0.0)[None], visibility[None], source[None], unknown[None])
-    return hide(one, at(nearer, one.keypoints_xy), Occluder.PERSON)
+    one = People(np.where(labelled[..., None], xy, 0.0), visibility, source, np.zeros_like(visibility))
+    return one if nearer is None else hide(one, at(nearer, one.keypoints_xy), Occluder.PERSON)

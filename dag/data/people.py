@@ -37,9 +37,17 @@ def at(values: Shaped[np.ndarray, "H W"], xy: Float[np.ndarray, "*shape 2"]) -> 
     return found
 
 
+def under(people: People) -> Bool[np.ndarray, " J"]:
+    """Labelled joints of the target that an object or another person lies on, whoever put it there."""
+    by_something = (people.occluder[0] == Occluder.OBJECT) | (people.occluder[0] == Occluder.PERSON)
+    return by_something & (people.visibility[0] > 0)
+
+
 def hide(people: People, covered: Bool[np.ndarray, "P J"], occluder: Occluder) -> People:
     """Labelled joints that something covers get its kind; those that were visible become hidden."""
     covered = covered & (people.visibility > 0)
+    if not covered.any():
+        return people
     seen = covered & (people.visibility == Visibility.VISIBLE)
     return People(
         people.keypoints_xy,
@@ -51,9 +59,9 @@ def hide(people: People, covered: Bool[np.ndarray, "P J"], occluder: Occluder) -
 
 def cover(people: People, covered: Bool[np.ndarray, "P J"]) -> People:
     """What a pasted person covers: the target's joints are hidden, the joints of others leave."""
-    others = covered.copy()
-    others[0] = False
-    people = hide(people, covered & ~others, Occluder.PERSON)
+    others, target = covered.copy(), np.zeros_like(covered)
+    others[0], target[0] = False, covered[0]
+    people = hide(people, target, Occluder.PERSON)
     return People(
         np.where(others[..., None], 0.0, people.keypoints_xy),
         np.where(others, np.int8(Visibility.UNLABELLED), people.visibility),

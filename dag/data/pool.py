@@ -8,20 +8,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
-from joblib import Parallel, delayed
 
 from dag.data.cutout import Cutout, write_pool
 from dag.data.images import read_image
 from dag.data.parsing.base import Parsed, Parser
-from dag.data.quality import Quality, Rejection, measured, promised, rejection, soft_alpha
+from dag.data.quality import SHARES, Quality, Rejection, measured, promised, rejection, soft_alpha
 from dag.person import Person
 from dag.skeleton import Skeleton
-from dag.stage import progress
+from dag.work import Workers
+
+BUNDLE = 8
+"""Photographs that a worker takes at a time."""
 
 
 def build_pool(
@@ -37,15 +41,20 @@ def build_pool(
     max_fragment_share: float,
     min_mask_iou: float,
     max_hidden_share: float,
-    workers: int,
+    max_contested: float,
+    max_border: float,
+    workers: Workers,
 ) -> list[Quality]:
     """Write the cut-outs of all good people to `path`, in the order of photographs; the quality of every row, likewise.
 
     Args:
+        path: the pool file.
         persons: all rows of the photographs: neighbours and crowds tell who is who.
         root: folder of the photographs.
-        min_height ... max_hidden_share: see `rejection`.
-        workers: processes that share the photographs (0: this one); the bytes are the same for any number.
+        parser: tells people's pixels.
+        skeleton: what the people's joints are.
+        min_height ... max_border: see `rejection`.
+        workers: share the photographs; the bytes are the same for any number.
 
     Raises:
         UserError: a photograph is missing or unreadable.
@@ -58,18 +67,24 @@ def build_pool(
         max_fragment_share=max_fragment_share,
         min_mask_iou=min_mask_iou,
         max_hidden_share=max_hidden_share,
+        max_contested=max_contested,
+        max_border=max_border,
     )
     photographs = by_photograph(persons)
-    run = Parallel(n_jobs=max(workers, 1), return_as="generator")
-    results: Any = run(delayed(cut_photograph)(people, root, parser, skeleton, judge) for people in photographs)
+    bundles = [photographs[start : start + BUNDLE] for start in range(0, len(photographs), BUNDLE)]
+    tasks = [(bundle, root, parser, skeleton, judge) for bundle in bundles]
     qualities: list[Quality] = []
+    rejected: Counter[str] = Counter()
 
     def accepted() -> Iterator[Cutout]:
-        for cut in progress(results, "photographs", total=len(photographs)):
-            qualities.extend(quality for quality, _ in cut)
-            yield from (cutout for _, cutout in cut if cutout is not None)
+        for quality, cutout in chain.from_iterable(workers.map(cut_photographs, tasks, "photographs")):
+            qualities.append(quality)
+            if quality.rejection is not None:
+                rejected[quality.rejection.value] += 1
+            if cutout is not None:
+                yield cutout
 
-    write_pool(path, accepted(), skeleton)
+    write_pool(path, accepted(), skeleton, rejected)
     return qualities
 
 
@@ -79,6 +94,17 @@ def by_photograph(persons: Sequence[Person]) -> list[list[Person]]:
     for person in persons:
         photographs.setdefault(person.image_path, []).append(person)
     return list(photographs.values())
+
+
+def cut_photographs(
+    photographs: Sequence[Sequence[Person]],
+    root: str | Path,
+    parser: Parser,
+    skeleton: Skeleton,
+    judge: Callable[[Quality], Rejection | None],
+) -> list[tuple[Quality, Cutout | None]]:
+    """`cut_photograph` of several."""
+    return [row for people in photographs for row in cut_photograph(people, root, parser, skeleton, judge)]
 
 
 def cut_photograph(
@@ -125,10 +151,12 @@ def cut_out(image: UInt8[np.ndarray, "H W 3"], person: Person, parsed: Parsed) -
     colour = image[parsed.top : parsed.top + height, parsed.left : parsed.left + width]
     left_top = (parsed.left + columns[0], parsed.top + rows[0])
     labelled = person.visibility > 0
+    rgba = cv2.cvtColor(colour[window], cv2.COLOR_RGB2RGBA)
+    rgba[..., 3] = alpha[window]
     return Cutout(
         person_id=person.person_id,
         image_path=person.image_path,
-        rgba=np.dstack([colour[window], alpha[window]]),
+        rgba=rgba,
         parts=np.where(alpha[window] > 0, parsed.parts[window], np.uint8(0)),
         keypoints_xy=np.where(labelled[:, None], person.keypoints_xy - left_top, 0.0),
         visibility=person.visibility,
@@ -140,7 +168,7 @@ def pool_metrics(qualities: Sequence[Quality]) -> dict[str, Any]:
     accepted = [quality for quality in qualities if quality.rejection is None]
     counts = Counter(quality.rejection for quality in qualities)
     ious = [quality.mask_iou for quality in accepted if quality.mask_iou is not None]
-    figures = ("height", "visible_joints", "hidden_share", "joints_inside", "contested", "fragment_share")
+    figures = ("height", "visible_joints", *(name for name in SHARES if name != "mask_iou"))
     means = {name: float(np.mean([getattr(quality, name) for quality in accepted])) for name in figures if accepted}
     return {
         "persons": len(qualities),

@@ -1,29 +1,34 @@
 """How good a cut-out person is, and which limit a bad one breaks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Bool, UInt8
 
-from dag.data.masks import decode_mask
+from dag.data.masks import decode_mask, mask_area
 from dag.data.parsing.base import Parsed
-from dag.data.people import at
+from dag.data.people import at, pixel_of
+from dag.files import whole_file
 from dag.person import Person, Visibility
 from dag.skeleton import Skeleton
 
-MAX_BORDER = 0.02
-"""Share of a cut-out's outline that may lie on the photograph's border."""
-
-MAX_CONTESTED = 0.1
-"""Share of a cut-out that may just as well be somebody else's."""
+SHARES = ("hidden_share", "joints_inside", "contested", "border_share", "fragment_share", "mask_iou")
+"""Figures of `Quality` between 0 and 1."""
 
 TOLERANCE = 0.02
 """How far outside the mask a joint still counts as inside, in units of the cut-out's height."""
 
 LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-"""Joints that nobody turns away: unlabelled, they are hidden or out of the photograph. A face may only look away."""
+"""Last words of names of joints that nobody turns away: unlabelled, they are hidden or out of the photograph.
+
+A face may only look away. In a skeleton with other names, joints without a label say nothing.
+"""
 
 
 class Rejection(StrEnum):
@@ -47,6 +52,7 @@ class Quality:
 
     Attributes:
         person_id: the annotation.
+        image_path: its photograph, relative to the data root.
         height: pixels.
         visible_joints: number of joints with visibility 2.
         hidden_share: joints that are hidden by something else than the person itself, and unlabelled joints of the
@@ -60,6 +66,7 @@ class Quality:
     """
 
     person_id: int
+    image_path: str
     height: float
     visible_joints: int
     hidden_share: float
@@ -80,16 +87,18 @@ def rejection(
     max_fragment_share: float,
     min_mask_iou: float,
     max_hidden_share: float,
+    max_contested: float,
+    max_border: float,
 ) -> Rejection | None:
     """The first limit that a cut-out breaks, or None. Limits are named as the figures of `Quality`."""
     broken = {
         Rejection.TOO_SMALL: quality.height < min_height,
         Rejection.FEW_VISIBLE: quality.visible_joints < min_joints,
         Rejection.HIDDEN: quality.hidden_share > max_hidden_share,
-        Rejection.NOT_SEPARABLE: quality.contested > MAX_CONTESTED,
+        Rejection.NOT_SEPARABLE: quality.contested > max_contested,
         Rejection.FRAGMENTARY: quality.fragment_share > max_fragment_share,
         Rejection.JOINTS_OUTSIDE: quality.joints_inside < min_joints_inside,
-        Rejection.TRUNCATED: quality.border_share > MAX_BORDER,
+        Rejection.TRUNCATED: quality.border_share > max_border,
         Rejection.MASK_DISAGREES: quality.mask_iou is not None and quality.mask_iou < min_mask_iou,
     }
     return next((reason for reason, is_broken in broken.items() if is_broken), None)
@@ -100,6 +109,7 @@ def promised(person: Person, skeleton: Skeleton) -> Quality:
     nothing_hides = np.zeros(len(skeleton), dtype=bool)
     return Quality(
         person_id=person.person_id,
+        image_path=person.image_path,
         height=float(person.bbox_xywh[3]),
         visible_joints=int((person.visibility == Visibility.VISIBLE).sum()),
         hidden_share=_hidden_share(person, nothing_hides, skeleton),
@@ -114,16 +124,18 @@ def measured(person: Person, parsed: Parsed, skeleton: Skeleton) -> Quality:
     body, fragment_share = largest_piece(alpha > 127)
     inside = joints_in(body, person, parsed, radius=int(TOLERANCE * height + 0.5))
     visible = person.visibility == Visibility.VISIBLE
-    hidden = (person.visibility > 0) & ~visible & ~joints_in(parsed.parts > 0, person, parsed, radius=0)
+    mask = parsed.parts > 0
+    hidden = (person.visibility > 0) & ~visible & ~joints_in(mask, person, parsed, radius=0)
+    annotated = decode_mask(person, (parsed.left, parsed.top, mask.shape[1], mask.shape[0]))
     return replace(
         promised(person, skeleton),
         height=height,
         hidden_share=_hidden_share(person, hidden, skeleton),
         joints_inside=float(inside[visible].mean()),
         contested=parsed.contested,
-        border_share=_border_share(person, parsed),
+        border_share=_border_share(mask, person, parsed),
         fragment_share=fragment_share,
-        mask_iou=_mask_iou(person, parsed),
+        mask_iou=None if annotated is None else _mask_iou(mask, annotated, mask_area(person)),
     )
 
 
@@ -138,9 +150,9 @@ def largest_piece(mask: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"
 
 def joints_in(mask: Bool[np.ndarray, "h w"], person: Person, parsed: Parsed, radius: int) -> Bool[np.ndarray, " J"]:
     """Joints in a mask that lies where `parsed` does, or at most `radius` pixels from it."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    near = cv2.dilate(np.pad(mask, radius).astype(np.uint8), disc) > 0
-    return at(near, person.keypoints_xy - (parsed.left - radius, parsed.top - radius))
+    disc = np.argwhere(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))[:, ::-1]
+    centers = pixel_of(person.keypoints_xy - (parsed.left, parsed.top))
+    return np.logical_or.reduce(at(mask, (centers[:, None] + disc - radius).astype(float)), axis=1)
 
 
 def _hidden_share(person: Person, hidden: Bool[np.ndarray, " J"], skeleton: Skeleton) -> float:
@@ -149,25 +161,24 @@ def _hidden_share(person: Person, hidden: Bool[np.ndarray, " J"], skeleton: Skel
     return float((hidden | missing).sum() / max(((person.visibility > 0) | missing).sum(), 1))
 
 
-def _border_share(person: Person, parsed: Parsed) -> float:
-    """Annotated masks end up to two pixels before the border, so the outermost two rows and columns count as it."""
-    rows, columns = np.nonzero(parsed.parts)
+def _border_share(mask: Bool[np.ndarray, "h w"], person: Person, parsed: Parsed) -> float:
+    """Of a mask that lies where `parsed` does.
+
+    Annotated masks end up to two pixels before the border, so the outermost two rows and columns count as it.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return 0.0
-    y, x = rows + parsed.top, columns + parsed.left
-    sides = (y[x < 2], y[x >= person.image_width - 2], x[y < 2], x[y >= person.image_height - 2])
-    outline = 2 * (np.ptp(rows) + np.ptp(columns) + 2)
-    return sum(len(np.unique(side)) for side in sides) / float(outline)
+    left, top = max(2 - parsed.left, 0), max(2 - parsed.top, 0)
+    right, bottom = (max(side - 2, 0) for side in (person.image_width - parsed.left, person.image_height - parsed.top))
+    sides = (mask[:, :left].any(axis=1), mask[:, right:].any(axis=1), mask[:top].any(axis=0), mask[bottom:].any(axis=0))
+    return sum(int(side.sum()) for side in sides) / float(2 * (np.ptp(rows) + np.ptp(columns) + 2))
 
 
-def _mask_iou(person: Person, parsed: Parsed) -> float | None:
-    annotated = decode_mask(person)
-    if annotated is None:
-        return None
-    mask = parsed.parts > 0
-    window = annotated[parsed.top : parsed.top + mask.shape[0], parsed.left : parsed.left + mask.shape[1]]
-    both = (window & mask).sum()
-    return float(both / max(annotated.sum() + mask.sum() - both, 1))
+def _mask_iou(mask: Bool[np.ndarray, "h w"], annotated: Bool[np.ndarray, "h w"], area: int) -> float:
+    """Of a mask and the part of an annotated mask of `area` pixels that lies in the same window."""
+    both = (annotated & mask).sum()
+    return float(both / max(area + mask.sum() - both, 1))
 
 
 def soft_alpha(parts: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
@@ -176,3 +187,23 @@ def soft_alpha(parts: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     square = np.ones((3, 3), dtype=np.uint8)
     eroded = cv2.erode(hard, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.GaussianBlur(eroded, (3, 3), 0, borderType=cv2.BORDER_CONSTANT)
+
+
+def write_quality(path: str | Path, qualities: Sequence[Quality]) -> None:
+    """Write every figure of every row as parquet, in the order given, whole or not at all; same rows, same bytes.
+
+    Columns are the attributes of `Quality`; `mask_iou` and `rejection` are empty where they are None.
+    """
+    schema = pa.schema(
+        [
+            ("person_id", pa.int64()),
+            ("image_path", pa.string()),
+            ("height", pa.float64()),
+            ("visible_joints", pa.int32()),
+        ]
+        + [(name, pa.float64()) for name in SHARES]
+        + [("rejection", pa.string())]
+    )
+    rows = [vars(quality) for quality in qualities]
+    with whole_file(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial, compression="zstd")

@@ -2,9 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import pycocotools.mask
+from jaxtyping import Int64
 
 from dag.data.validate import is_finite, is_whole
+
+# Of compressed strings: the character for 0, the bit that says that more follow, and the most that follow one another
+# (35 bits hold the pixels of any photograph).
+FIRST, MORE, MAX_CHARACTERS = 48, 32, 7
 
 
 def run_lengths(segmentation: Any, width: int, height: int) -> str | None:
@@ -40,17 +46,29 @@ def _compressed(runs: dict[str, Any], width: int, height: int) -> str:
 
 
 def _counts_of(text: str) -> list[int]:
-    """Run lengths of a compressed string: six bits a character, the fourth on is a difference to the last but one.
+    """Run lengths of a compressed string; none of one that is cut short, which pycocotools does not notice."""
+    characters = np.frombuffer(text.encode(), dtype=np.uint8) - FIRST
+    ends = np.flatnonzero(characters < MORE)
+    whole = len(ends) and ends[-1] == len(characters) - 1 and (characters < 2 * MORE).all()
+    if not whole or np.diff(ends, prepend=-1).max() > MAX_CHARACTERS:
+        return []
+    return decode_counts(text).tolist()
 
-    As `rleFrString` (cocoapi, common/maskApi.c), which does not notice strings that are cut short.
+
+def decode_counts(text: str) -> Int64[np.ndarray, " R"]:
+    """Lengths of the runs outside and inside a mask, in turns, of a compressed string.
+
+    Six bits a character: five of the number, lowest first, and one that says whether more follow; the last character's
+    highest bit is the sign. From the fourth number on it is a difference to the last but one. As `rleFrString`
+    (cocoapi, common/maskApi.c).
     """
-    counts: list[int] = []
-    value = shift = 0
-    for byte in text.encode():
-        value |= (byte - 48 & 31) << shift
-        shift += 5
-        if not byte - 48 & 32:
-            signed = value - (1 << shift) if byte - 48 & 16 else value
-            counts.append(signed + (counts[-2] if len(counts) > 2 else 0))
-            value = shift = 0
-    return counts if shift == 0 else []
+    characters = np.frombuffer(text.encode(), dtype=np.uint8) - FIRST
+    ends = np.flatnonzero(characters < MORE)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends + 1 - starts
+    place = np.arange(len(characters)) - np.repeat(starts, lengths)
+    counts = np.add.reduceat((characters & 31).astype(np.int64) << 5 * place, starts)
+    counts -= (characters[ends] >> 4 & 1).astype(np.int64) << 5 * lengths
+    counts[1::2] = counts[1::2].cumsum()
+    counts[2::2] = counts[2::2].cumsum()
+    return counts

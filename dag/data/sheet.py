@@ -26,14 +26,16 @@ def write_pool_sheet(path: str | Path, pool: Pool | Sequence[Cutout], skeleton: 
     write_sheet(path, tiles or [caption(np.full((60, 360, 3), 255, np.uint8), "no cut-out was accepted")])
 
 
-def write_sheet(path: str | Path, tiles: Sequence[UInt8[np.ndarray, "H W 3"]], columns: int = 8) -> None:
+def write_sheet(
+    path: str | Path, tiles: Sequence[UInt8[np.ndarray, "H W 3"]], columns: int = 8, quality: int = JPEG_QUALITY
+) -> None:
     """Write RGB pictures of one size as the rows of a JPEG, whole or not at all."""
     columns = min(columns, len(tiles))
     blank = np.full_like(tiles[0], 255)
     filled = [*tiles, *[blank] * (-len(tiles) % columns)]
     rows = [np.concatenate(filled[start : start + columns], axis=1) for start in range(0, len(filled), columns)]
     picture = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
-    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     with whole_file(path) as partial:
         partial.write_bytes(jpeg.tobytes())
 

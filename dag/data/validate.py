@@ -72,6 +72,8 @@ def annotation_reasons(annotation: dict[str, Any], width: int, height: int, join
         yield f"bad area: expected square pixels, got {area!r}"
     elif area == 0 and any(annotation["keypoints"]):
         yield "bad area: expected more than 0 square pixels for a person with keypoints, got 0"
+    if not is_finite(annotation.get("max_iou", 0)):
+        yield f"bad max_iou: expected a number, got {annotation['max_iou']!r}"
     for key, known in (("visibility_source", Source), ("occluder", Occluder), ("true_occluder", Occluder)):
         if key in annotation:
             yield from _code_reasons(key, annotation[key], joints, len(known))
@@ -152,5 +154,5 @@ def is_finite(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether `value` is a whole number that a column of 64 bits can hold."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    """Whether `value` is a whole number from 0 on that a column of 64 bits can hold; ids seed what is drawn."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

@@ -2,30 +2,26 @@
 
 from pathlib import Path
 
-from dag.data.convert import convert_coco
+from dag.data.convert import Split, convert_coco
 from dag.params import load_params
 from dag.person import Source
 from dag.skeleton import COCO17
 from dag.stage import run
 
-SPLITS = {split: (f"annotations/person_keypoints_{split}.json", split) for split in ("train", "val")}
 
-
-def convert(
-    root: Path,
-    out: Path,
-    report: Path,
-) -> None:
+def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
     """Check rendered people and write them as rows."""
     params = load_params()
+    splits = [Split(split, annotations / f"person_keypoints_{split}.json", split) for split in ("train", "val")]
     convert_coco(
         root,
-        SPLITS,
+        splits,
         dataset="figures",
         skeleton=COCO17,
         source=Source.RENDERED,
         bad_rows=params.convert.bad_rows,
         workers=params.engine.workers,
+        images=images,
         out=out,
         report=report,
     )

@@ -30,7 +30,6 @@ class Trunk:
         context: channels of the pyramid's result.
         features: channels of the decoder's, edges' and fused features.
         low_level: channels that the decoder takes from the first stage.
-        pool: whether the stem ends in a pooling: features then have stride 4, else 2.
     """
 
     stem: tuple[int, int, int]
@@ -39,11 +38,10 @@ class Trunk:
     context: int
     features: int
     low_level: int
-    pool: bool = True
 
 
 TRUNKS = {
-    "narrow": Trunk((16, 16, 32), planes=8, blocks=(1, 2, 2, 1), context=64, features=32, low_level=16),
+    "narrow": Trunk((16, 16, 32), planes=16, blocks=(2, 2, 3, 2), context=96, features=32, low_level=16),
     "resnet50": Trunk((64, 64, 128), planes=64, blocks=(3, 4, 6, 3), context=512, features=256, low_level=48),
     "resnet101": Trunk((64, 64, 128), planes=64, blocks=(3, 4, 23, 3), context=512, features=256, low_level=48),
 }
@@ -84,7 +82,7 @@ class Ce2p(nn.Module):
         self.conv1, self.bn1 = _convolution(3, first, 3, stride=2), nn.BatchNorm2d(first)
         self.conv2, self.bn2 = _convolution(first, second, 3), nn.BatchNorm2d(second)
         self.conv3, self.bn3 = _convolution(second, third, 3), nn.BatchNorm2d(third)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if sizes.pool else nn.Identity()
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         channels = [4 * sizes.planes * 2**stage for stage in range(4)]
         self.layer1 = _stage(third, channels[0], sizes.blocks[0])
         self.layer2 = _stage(channels[0], channels[1], sizes.blocks[1], stride=2)

@@ -80,7 +80,9 @@ def convert_parts(
     write_parts(out, rows, dataset=dataset, labels=labels)
     photographs = dict(Counter(row.split for row in rows))
     dropped = [asdict(fault) for fault in faults]
-    write_json(report, {"photographs": photographs, "labels": len(labels), "incomplete": incomplete, "dropped": dropped})
+    write_json(
+        report, {"photographs": photographs, "labels": len(labels), "incomplete": incomplete, "dropped": dropped}
+    )
 
 
 def split_by_name(names: Sequence[str]) -> dict[str, str]:

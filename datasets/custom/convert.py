@@ -1,0 +1,77 @@
+"""Stage `convert` for people in COCO's layout with joints of their own, described by dataset.yaml."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from dag.data.convert import Split, convert_coco
+from dag.errors import UserError
+from dag.params import Block, Name, Positive, load_params
+from dag.person import Source
+from dag.skeleton import Skeleton
+from dag.stage import run
+
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class Files(Block):
+    """A split: its annotation file, beside dataset.yaml, and its folder of photographs, below the data root."""
+
+    annotations: str
+    images: str
+
+
+class Joints(Block):
+    """As `dag.skeleton.Skeleton`."""
+
+    name: Name
+    joints: Annotated[list[str], Field(min_length=2)]
+    pairs: list[Pair]
+    bones: list[Pair]
+    sigmas: list[Positive]
+
+
+class Description(Block):
+    """dataset.yaml."""
+
+    splits: Annotated[dict[Name, Files], Field(min_length=1)]
+    skeleton: Joints
+
+
+def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+    """Check the people that ANNOTATIONS/dataset.yaml leads to and write them as rows."""
+    params = load_params()
+    description = _read(annotations / "dataset.yaml")
+    fields = description.skeleton.model_dump()
+    pairs, bones = (tuple(map(tuple, fields[name])) for name in ("pairs", "bones"))
+    convert_coco(
+        root,
+        [Split(name, annotations / files.annotations, files.images) for name, files in description.splits.items()],
+        dataset="custom",
+        skeleton=Skeleton(fields["name"], tuple(fields["joints"]), pairs, bones, tuple(fields["sigmas"])),  # type: ignore[arg-type]
+        source=Source.ANNOTATED,
+        bad_rows=params.convert.bad_rows,
+        workers=params.engine.workers,
+        images=images,
+        out=out,
+        report=report,
+    )
+
+
+def _read(path: Path) -> Description:
+    try:
+        return Description.model_validate(YAML(typ="safe", pure=True).load(path.read_text()))
+    except OSError as error:
+        do = "see datasets/custom/card.md"
+        raise UserError("no description of the data set", where=path, got=error.strerror, do=do) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError("not yaml", where=path, got=error) from None
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}" for fault in error.errors())
+        raise UserError("; ".join(faults), where=path) from None
+
+
+if __name__ == "__main__":
+    run(convert)

@@ -1,0 +1,97 @@
+"""Stage `convert` for Leeds Sports Pose Extended: joints.mat to validated person rows."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from dag.data.convert import AREA_OF_BOX, write_rows
+from dag.data.validate import Fault
+from dag.errors import UserError
+from dag.params import load_params
+from dag.person import Person, Source, Visibility
+from dag.skeleton import CROWDPOSE14
+from dag.stage import run
+
+# The file's order, by CrowdPose's names.
+JOINTS = (
+    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
+    "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head",
+)  # fmt: skip
+VAL = 500
+"""The last so many photographs are val."""
+
+PADDING = 0.1
+"""Of the joints' longer extent, added to every side of their box: joints lie inside the body."""
+
+
+def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+    """Read the file ANNOTATIONS (joints.mat), check its people and write them as rows."""
+    params = load_params()
+    try:
+        joints = np.asarray(loadmat(annotations)["joints"], dtype=float)
+    except (OSError, KeyError, MatReadError, ValueError) as error:
+        raise UserError("not LSP's joints", where=annotations, expected="joints, 14 x 3 x N", got=error) from None
+    if joints.ndim != 3 or joints.shape[:2] != (14, 3):
+        raise UserError("not LSP's joints", where=annotations, expected="14 x 3 x N", got=list(joints.shape))
+    order = [JOINTS.index(joint) for joint in CROWDPOSE14.joints]
+    rows, faults = [], []
+    for number in range(joints.shape[2]):
+        split = "val" if number >= joints.shape[2] - VAL else "train"
+        row = _person(root, number + 1, split, joints[order, :, number], images)
+        if isinstance(row, Fault):
+            faults.append(row)
+        else:
+            rows.append(row)
+    write_rows(
+        rows, faults, {}, CROWDPOSE14, root=root, bad_rows=params.convert.bad_rows, workers=params.engine.workers,
+        images=images, out=out, report=report,
+    )  # fmt: skip
+
+
+def _person(root: Path, number: int, split: str, joints: Float[np.ndarray, "14 3"], images: bool) -> Person | Fault:
+    name = f"images/im{number:05d}.jpg"
+    labelled = (joints[:, 2] == 1) & np.isfinite(joints).all(axis=1)
+    xy = joints[:, :2] - 1  # MATLAB counts pixels from 1
+    if not labelled.any():
+        return Fault(str(root / name), f"image {number}", "no joints: expected at least one labelled, got 0")
+    try:
+        width, height = _size(root / name) if images else (np.ceil(xy[labelled].max(axis=0)).astype(int) + 1).tolist()
+    except (OSError, Image.DecompressionBombError) as error:
+        return Fault(str(root / name), f"image {number}", f"unreadable image: expected a picture, got {error}")
+    pad = PADDING * np.ptp(xy[labelled], axis=0).max()
+    low = np.maximum(xy[labelled].min(axis=0) - pad, 0)
+    high = np.minimum(xy[labelled].max(axis=0) + pad, [width, height])
+    if not (high > low + 1).all():
+        return Fault(
+            str(root / name), f"image {number}", f"joints outside the image: expected inside {width} x {height}"
+        )
+    nowhere = np.zeros(14, dtype=np.int8)
+    return Person(
+        dataset="lsp_extended",
+        split=split,
+        image_id=number,
+        image_path=name,
+        image_width=int(width),
+        image_height=int(height),
+        person_id=number,
+        bbox_xywh=np.concatenate([low, high - low]),
+        area=float(AREA_OF_BOX * np.prod(high - low)),
+        is_crowd=False,
+        keypoints_xy=np.where(labelled[:, None], xy, 0.0),
+        visibility=labelled * np.int8(Visibility.VISIBLE),
+        visibility_source=labelled * np.int8(Source.LABEL_FLAG_ONLY),
+        occluder=nowhere,
+    )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+if __name__ == "__main__":
+    run(convert)
