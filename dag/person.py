@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int8
 
@@ -146,18 +147,23 @@ def read_persons(path: str | Path, split: str | None = None) -> tuple[list[Perso
     Raises:
         UserError: missing file, not a table of person rows, or a split without rows.
     """
+    table = read_table(path, split)
+    return table_to_persons(table), table_skeleton(table, path)
+
+
+def read_table(path: str | Path, split: str | None = None) -> pa.Table:
+    """As `read_persons`, but an Arrow table, which takes a tenth of the memory."""
     try:
         table = pq.read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise UserError("not a table of person rows", where=path, got=error, do="run `dvc repro convert`") from None
-    skeleton = table_skeleton(table, path)
-    persons = table_to_persons(table)
-    if split is not None:
-        known = sorted({person.split for person in persons})
-        persons = [person for person in persons if person.split == split]
-        if not persons:
-            raise UserError("no rows of this split", where=path, expected=f"one of {known}", got=repr(split))
-    return persons, skeleton
+    table_skeleton(table, path)
+    if split is None:
+        return table
+    known = sorted(table["split"].unique().to_pylist())
+    if split not in known:
+        raise UserError("no rows of this split", where=path, expected=f"one of {known}", got=repr(split))
+    return table.filter(pc.field("split") == split)
 
 
 def table_skeleton(table: pa.Table | pa.ipc.RecordBatchFileReader, where: object = None) -> Skeleton:

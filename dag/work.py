@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import cv2
 from joblib import Parallel, delayed, parallel_config
@@ -42,8 +43,8 @@ class Workers:
     ) -> Iterator[T]:
         """`function(*task)` of each task, in the order of `tasks`, with a progress bar; memory does not grow with them.
 
-        `tasks` are taken a few at a time; those of an iterator need not exist all at once. `total` is their number
-        where they do not know it themselves.
+        `tasks` are taken a few at a time: those of an iterator never exist all at once. `total` is their number where
+        they do not know it. A task should take tenths of a second at least.
 
         Raises:
             UserError: the cluster does not answer, or processes died. Errors of tasks come through.
@@ -75,7 +76,7 @@ def _alone(function: Callable[..., T], task: tuple) -> T:
 def _loky(count: int) -> Iterator[tuple[Parallel, int]]:
     config = parallel_config(backend="loky", inner_max_num_threads=1)
     try:
-        with config, Parallel(n_jobs=count, return_as="generator") as parallel:
+        with config, Parallel(n_jobs=count, batch_size=1, return_as="generator") as parallel:
             yield parallel, count
     except TerminatedWorkerError:
         do = "set engine.workers lower if memory ran out, and run the stage again"
@@ -85,23 +86,34 @@ def _loky(count: int) -> Iterator[tuple[Parallel, int]]:
 @contextmanager
 def _dask(cluster: str | None) -> Iterator[tuple[Parallel, int]]:
     try:
-        from distributed import Client, KilledWorker
+        from distributed import KilledWorker
+        from distributed.comm import CommClosedError
     except ImportError:
         raise UserError("dask is not installed", do="pip install 'dag-pose[dask]'") from None
-    if cluster is None:
-        raise UserError("no cluster", expected="an address in engine.cluster", do="start `dask scheduler`")
-    do = "start `dask scheduler` and `dask worker`, or set engine.backend: loky"
+    with _client(cluster) as client:
+        config = parallel_config(backend="dask", client=client)
+        try:
+            with config, Parallel(batch_size=1, return_as="generator") as parallel:
+                yield parallel, sum(client.ncores().values())
+        except (KilledWorker, CommClosedError) as error:
+            raise UserError("the cluster died", where=cluster, got=error, do="see the logs of its workers") from None
+
+
+@contextmanager
+def _client(cluster: str | None) -> Iterator[Any]:
+    """A client of a cluster that answers and has workers."""
+    from distributed import Client
+
+    address, do = urlsplit(cluster or ""), "start `dask scheduler` and `dask worker`, or set engine.backend: loky"
+    if not (address.scheme and address.hostname and address.port):
+        raise UserError("no cluster", where="engine.cluster", expected="tcp://host:port", got=repr(cluster), do=do)
     try:
         client = Client(cluster, timeout=TIMEOUT, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError("the cluster does not answer", where=cluster, got=error, do=do) from None
     with client:
         try:
             client.wait_for_workers(1, timeout=TIMEOUT)
-        except OSError:
+        except TimeoutError:
             raise UserError("the cluster has no workers", where=cluster, do=do) from None
-        try:
-            with parallel_config(backend="dask", client=client), Parallel(return_as="generator") as parallel:
-                yield parallel, sum(client.ncores().values())
-        except KilledWorker as error:
-            raise UserError("workers of the cluster died", where=cluster, got=error, do="see their logs") from None
+        yield client

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from dag.data.cutout import Pool
-from dag.data.parsing import load_parser
+from dag.data.parsing.load import load_parser
 from dag.data.pool import build_pool, pool_metrics
 from dag.data.quality import write_quality
 from dag.data.sheet import write_pool_sheet

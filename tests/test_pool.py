@@ -13,7 +13,7 @@ import pytest
 
 from dag.data.cutout import Pool
 from dag.data.occlusion import check_pool
-from dag.data.parsing import load_parser
+from dag.data.parsing.load import load_parser
 from dag.data.parsing.masks import MaskParser
 from dag.data.pool import build_pool, pool_metrics
 from dag.data.quality import Rejection, soft_alpha, write_quality

@@ -4,10 +4,12 @@ A record batch is a person, its rows are the person's renderings (0 clean, 1.. o
 """
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ from dag.skeleton import Skeleton, get_skeleton
 
 MANIFEST = "manifest.json"
 IGNORE_STRIDE = 4
+AGAIN = "run `dvc repro cache`"
 
 SCHEMA = pa.schema(
     [
@@ -58,29 +61,51 @@ class Crop:
     ignore: UInt8[np.ndarray, "hc wc"]
 
 
-def write_shards(folder: Path, people: Iterable[list[Crop]], shard_mb: float) -> list[dict[str, Any]]:
-    """Write people, each a list of renderings, to `train-00000.arrow` and so on below `folder`.
+def write_shard(path: Path, people: Iterable[list[Crop]]) -> dict[str, Any]:
+    """Write people, each a list of renderings, in the order given; the file appears whole or not at all.
 
-    Args:
-        folder: an existing folder.
-        people: in the order in which they will be read.
-        shard_mb: a shard is closed when it has grown to this many megabytes.
+    Two may write the same file at a time.
 
     Returns:
-        One entry a shard: file, people, bytes, sha256.
+        The manifest's entry: file, people, bytes, sha256.
+
+    Raises:
+        OSError: there is no room.
     """
-    shards, stream = [], iter(people)
-    crops = next(stream, None)
-    while crops is not None:
-        path, count = folder / f"train-{len(shards):05d}.arrow", 0
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-            while crops is not None and (count == 0 or sink.tell() < shard_mb * 1e6):
+    partial, count = path.with_name(f".{path.name}.{uuid4().hex}"), 0
+    try:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            for crops in people:
                 writer.write_batch(_batch(crops))
-                crops, count = next(stream, None), count + 1
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        shards.append({"file": path.name, "people": count, "bytes": path.stat().st_size, "sha256": digest})
-    return shards
+                count += 1
+        entry = {"file": path.name, "people": count, "bytes": partial.stat().st_size, "sha256": _sha256(partial)}
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return entry
+
+
+def is_sound(folder: Path, entry: dict[str, Any]) -> bool:
+    """Whether a shard is there, and every byte of it is as its entry says."""
+    path = inside(folder, entry["file"])
+    return path.is_file() and path.stat().st_size == entry["bytes"] and _sha256(path) == entry["sha256"]
+
+
+def check_shards(folder: str | Path) -> None:
+    """Read a whole cache.
+
+    Raises:
+        UserError: no cache, or damaged shards, which are named.
+    """
+    entries = read_json(Path(folder) / MANIFEST)["shards"]
+    damaged = [entry["file"] for entry in entries if not is_sound(Path(folder), entry)]
+    if damaged:
+        raise UserError("missing or damaged shards", where=folder, got=", ".join(damaged), do=AGAIN)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batch(crops: list[Crop]) -> pa.RecordBatch:
@@ -166,15 +191,11 @@ class Shards:
         path = inside(self.folder, shard["file"])
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            people = reader.num_record_batches
+            found = path.stat().st_size, reader.num_record_batches
         except (OSError, pa.ArrowInvalid) as error:
-            raise UserError("missing or damaged shard", where=path, got=error, do="run `dvc repro cache`") from None
-        if people != shard["people"]:
-            raise UserError(
-                "another shard",
-                where=path,
-                expected=f"{shard['people']} people",
-                got=people,
-                do="run `dvc repro cache`",
-            )
+            raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
+        wanted = shard["bytes"], shard["people"]
+        if found != wanted:
+            expected, got = (f"{size} bytes and {people} people" for size, people in (wanted, found))
+            raise UserError("another shard", where=path, expected=expected, got=got, do=AGAIN)
         return reader

@@ -1,30 +1,37 @@
 """Stage `parts` for rendered people: the part maps of render.py to one table of label maps."""
 
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-from dag.data.images import file_hash
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from dag.data.parsing.convert import Source, convert_parts
 from dag.data.parsing.labels import FIGURES
-from dag.data.parsing.parts import LabelMap, write_parts
-from dag.errors import UserError
-from dag.files import write_json
-from dag.stage import progress, run
+from dag.params import load_params
+from dag.stage import run
 
 
 def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
     """Collect `LABELS/<split>/<name>.png` with the photographs `ROOT/<split>/<name>.jpg`."""
-    files = sorted(labels.glob("*/*.png"), key=lambda path: (path.parent.name != "train", path))
-    if not files:
-        raise UserError("no label maps", where=labels, expected="<split>/<name>.png", do="run `dvc repro render`")
-    write_parts(out, _rows(root, files), dataset="figures", labels=FIGURES)
-    write_json(report, {"photographs": dict(Counter(path.parent.name for path in files)), "labels": len(FIGURES)})
+    files = [path for split in ("train", "val") for path in sorted((labels / split).glob("*.png"))]
+    convert_parts(
+        root,
+        [Source(path.parent.name, f"{path.parent.name}/{path.stem}.jpg", path) for path in files],
+        read_labels,
+        dataset="figures",
+        labels=FIGURES,
+        complete=lambda found: None,
+        bad_rows=load_params().convert.bad_rows,
+        out=out,
+        report=report,
+    )
 
 
-def _rows(root: Path, files: list[Path]) -> Iterator[LabelMap]:
-    for path in progress(files, "label maps"):
-        image_path = f"{path.parent.name}/{path.stem}.jpg"
-        yield LabelMap(path.parent.name, image_path, file_hash(root / image_path), path.read_bytes())
+def read_labels(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """Numbers of a grey PNG."""
+    with Image.open(path) as picture:
+        return np.array(picture, dtype=np.uint8)
 
 
 if __name__ == "__main__":

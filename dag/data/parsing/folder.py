@@ -6,9 +6,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from dag.data.device import MEAN, STD
-from dag.data.parsing import DESCRIPTION
 from dag.data.parsing.ce2p import Ce2p
 from dag.data.parsing.checkpoint import save_parsing_weights
+from dag.data.parsing.load import DESCRIPTION
 from dag.files import whole_file
 
 WEIGHTS = "model.safetensors"

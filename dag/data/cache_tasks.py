@@ -1,0 +1,156 @@
+"""The crop cache's work as tasks: one a shard, fixed by rows and parameters, never by who does it."""
+
+import ast
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int
+
+from dag.data.crops import is_trainable, render_person, unlabelled_region
+from dag.data.cutout import Pool
+from dag.data.images import read_image
+from dag.data.shards import IGNORE_STRIDE, Crop, write_shard
+from dag.errors import UserError
+from dag.person import Person, table_to_persons
+
+LEAST_SHARDS = 16
+"""So that small sets can be shared out, too."""
+
+CODE = (
+    *("data/blend.py", "data/cache_tasks.py", "data/crops.py", "data/cutout.py", "data/images.py", "data/masks.py"),
+    *("data/occlusion.py", "data/people.py", "data/run_lengths.py", "data/shards.py"),
+    *("geometry.py", "person.py", "skeleton.py"),
+)
+"""What a rendering is made by, below the package."""
+
+
+def _code_hash() -> str:
+    """Of the sources without layout and comments."""
+    package = Path(__file__).parent.parent
+    trees = [ast.dump(ast.parse((package / name).read_text())) for name in CODE]
+    return hashlib.sha256("".join(trees).encode()).hexdigest()
+
+
+MADE_BY = {"numpy": np.__version__, "opencv": cv2.__version__, "pyarrow": pa.__version__, "code": _code_hash()}
+"""Of this process, when it started: a worker that lives longer than a change of the code does other work."""
+
+
+class Plan:
+    """Who is in which shard. People follow each other photograph after photograph, in the order of the rows.
+
+    Args:
+        rows: all person rows of the split.
+        canvas_wh, variants: of the renderings.
+        shard_mb: megabytes a shard, at most; small sets have smaller shards, `LEAST_SHARDS` of them.
+
+    Attributes:
+        files: names of the shards.
+        people: number of people in each, as even as can be.
+        person_bytes: size of a person's renderings.
+    """
+
+    def __init__(self, rows: pa.Table, canvas_wh: tuple[int, int], variants: int, shard_mb: float):
+        photographs = _numbers(rows)
+        order = np.argsort(photographs, kind="stable")
+        self._rows, self._photographs = rows.take(order), photographs[order]
+        self._starts = np.unique(self._photographs, return_index=True)[1]
+        some = (self._rows.slice(start, 1000) for start in range(0, len(rows), 1000))
+        trainable = [is_trainable(person) for part in some for person in table_to_persons(part)]
+        targets = np.flatnonzero(trainable)
+        width, height = canvas_wh
+        self.person_bytes = (variants + 1) * (3 * width * height + width * height // IGNORE_STRIDE**2)
+        fitting = max(int(shard_mb * 1e6 / self.person_bytes), 1)
+        count = max(-(-len(targets) // fitting), min(len(targets), LEAST_SHARDS))
+        self._targets = np.array_split(targets, count) if count else []
+        self.people = [len(part) for part in self._targets]
+        self.files = [f"train-{number:05d}.arrow" for number in range(count)]
+
+    def rows(self, shard: int) -> tuple[pa.Table, Int[np.ndarray, " T"]]:
+        """All rows of a shard's photographs, and the numbers of those among them that are rendered."""
+        targets, numbers = self._targets[shard], self._photographs
+        first = np.searchsorted(numbers, numbers[targets[0]])
+        last = np.searchsorted(numbers, numbers[targets[-1]], side="right")
+        return self._rows.take(np.arange(first, last)), targets - first
+
+    def others(self, rows: pa.Table, seed: int) -> dict[str, str]:
+        """Another photograph for each photograph of `rows`, drawn by its id; it may be the same."""
+        ids = dict(zip(rows["image_path"].to_pylist(), rows["image_id"].to_pylist()))
+        names = self._rows["image_path"]
+        drawn = {name: np.random.default_rng((seed, id_)).integers(len(self._starts)) for name, id_ in ids.items()}
+        return {name: names[int(self._starts[number])].as_py() for name, number in drawn.items()}
+
+
+def _numbers(rows: pa.Table) -> Int[np.ndarray, " N"]:
+    """Each row's photograph, numbered in the order of their first rows."""
+    return rows["image_path"].combine_chunks().dictionary_encode().indices.to_numpy()
+
+
+def make_shard(
+    path: Path,
+    rows: pa.Table,
+    targets: Int[np.ndarray, " T"],
+    others: dict[str, str],
+    root: Path,
+    pool: tuple[Path, str] | None,
+    render: dict[str, Any],
+    *,
+    made_by: dict[str, str],
+    size: int,
+) -> dict[str, Any]:
+    """Render and write one shard, whole or not at all.
+
+    Args:
+        path: the shard.
+        rows, targets: as `Plan.rows`.
+        others: another photograph for each photograph, as `Plan.others`.
+        root: data root of the photographs.
+        pool: the pool file and its hash; None where nobody is pasted.
+        render: the keywords of `render_person`.
+        made_by: `MADE_BY` of the process that shares out.
+        size: about as many bytes are needed.
+
+    Returns:
+        Its entry in the manifest.
+
+    Raises:
+        UserError: an unreadable photograph, no room, or a worker with other code than the process that shares out.
+    """
+    if made_by != MADE_BY:
+        do = "restart the cluster's workers, with the same versions everywhere"
+        raise UserError("a worker has other code or libraries", expected=made_by, got=MADE_BY, do=do)
+    people = table_to_persons(rows)
+    found = Pool(pool[0]) if pool else ()
+    try:
+        return write_shard(path, _crops(people, set(targets.tolist()), others, root, found, render))
+    except OSError as error:
+        free = shutil.disk_usage(path.parent).free
+        raise UserError("cannot write", where=path, expected=f"room for {size} bytes", got=f"{free} bytes free, {error}") from None
+
+
+def _crops(
+    people: Sequence[Person],
+    targets: set[int],
+    others: dict[str, str],
+    root: Path,
+    pool: Pool | Sequence[Any],
+    render: dict[str, Any],
+) -> Iterator[list[Crop]]:
+    """Renderings target after target."""
+    for name, group in groupby(enumerate(people), key=lambda entry: entry[1].image_path):
+        members = list(group)
+        image, together = read_image(root, name), [person for _, person in members]
+        other = others[name] if render["mask"]["p"] else name
+        other_image = None if other == name else read_image(root, other)
+        unlabelled = unlabelled_region(together)
+        for person in (person for number, person in members if number in targets):
+            neighbours = [other for other in together if other is not person]
+            yield render_person(
+                image, person, neighbours, pool, unlabelled=unlabelled, other_image=other_image, **render
+            )
