@@ -50,6 +50,31 @@ def check(path: Path = Path("params.yaml")) -> None:
     print(f"{path}: valid")
 
 
+@app.command("fetch")
+def fetch_files(
+    name: str,
+    to: Annotated[Path | None, typer.Option(help="The data set's folder; external/NAME when left out.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="You accept the data set's terms.")] = False,
+) -> None:
+    """Fetch the official files of the data set NAME, or say how a person does."""
+    from dag.fetch import fetch
+
+    folder = to or Path("external") / name
+    for line in fetch(name, folder, accept=accept):
+        print(line)
+    print(f"{name} is in {folder}")
+
+
+@app.command("occlusion-sheet")
+def occlusion_sheet(
+    out: Path, cache: Path = Path("data/cache"), pool: Path = Path("data/pool.arrow"), people: int = 3, seed: int = 1
+) -> None:
+    """Draw people of the cache to OUT: clean, with masked joints, with somebody pasted, and with both."""
+    from dag.data.occlusion_sheet import write_occlusion_sheet
+
+    write_occlusion_sheet(out, cache, pool, people=people, seed=seed)
+
+
 @app.command()
 def summary() -> None:
     """Show the metrics of the last run and where everything lies."""

@@ -10,6 +10,7 @@ from dag.data.parsing.checkpoint import load_parsing_weights
 from dag.data.parsing.folder import save_parser
 from dag.data.parsing.labels import common_labels
 from dag.data.parsing.parts import Parts
+from dag.errors import UserError
 from dag.files import whole_folder, write_json
 from dag.params import load_params
 from dag.stage import run
@@ -27,6 +28,9 @@ def parser(name: str, parts: Path, out: Path, results: Path) -> None:
     """Train the parser NAME of params.yaml on tables of the folder PARTS; write it to OUT, its figures to RESULTS."""
     params = load_params()
     settings, engine = params.parser[name], params.engine
+    if unknown := [table for table in settings.parts if table not in params.parts]:
+        known = f"some of {', '.join(params.parts)}"
+        raise UserError("unknown label maps", where=f"params.yaml, parser.{name}.parts", expected=known, got=unknown)
     files = [parts / f"{table}.arrow" for table in settings.parts]
     tables = [(Parts(file), params.parts[table].root) for file, table in zip(files, settings.parts)]
     labels = common_labels([table.labels for table, _ in tables])

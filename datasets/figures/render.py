@@ -6,6 +6,7 @@ from dag.data.figures.coco import write_figures
 from dag.errors import UserError
 from dag.params import load_params
 from dag.stage import run
+from dag.work import Workers
 
 
 def render(name: str, out: Path) -> None:
@@ -24,7 +25,7 @@ def render(name: str, out: Path) -> None:
         people=wanted.people,
         occlusion=wanted.occlusion,
         seed=wanted.seed,
-        workers=params.engine.workers,
+        workers=Workers(params.engine.workers, params.engine.backend, params.engine.cluster),
     )
 
 

@@ -22,7 +22,7 @@ def parsing_loss(output: ParsingOutput, labels: Int[Tensor, "B H W"]) -> Float[T
     fused = output.fused.float()
     parts = F.cross_entropy(output.parts.float(), truth) + F.cross_entropy(fused, truth)
     edges = edge_map(truth)
-    share = edges.float().mean()
+    share = edges.float().mean().clamp(0.01, 0.99)  # a batch may have no edge, or nothing else
     edge_loss = F.cross_entropy(output.edges.float(), edges, torch.stack([share, 1 - share]))
     return parts + overlap_loss(fused, truth) + EDGES * edge_loss
 
