@@ -1,6 +1,7 @@
 """A trained model as an ONNX file that says itself how crops go in and joints come out."""
 
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def export_onnx(folder: str | Path, path: str | Path) -> dict[str, str]:
     except ImportError as error:
         raise UserError(f"{error.name} is not installed", do="pip install 'dag-pose[export]'") from None
     metadata = describe(model, input_wh)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it remarks that torchvision is not there
     names = [model.head.output if not model.head.has_heatmaps else "heatmaps", "refined_xy"]
     images = torch.zeros(2, 3, input_wh[1], input_wh[0])
     with warnings.catch_warnings(), torch.inference_mode():
