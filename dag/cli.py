@@ -11,6 +11,8 @@ from dag.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 params_app = typer.Typer(no_args_is_help=True, help="List, choose and check whole configurations.")
 app.add_typer(params_app, name="params")
+weights_app = typer.Typer(no_args_is_help=True, help="Look at files of weights.")
+app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:
@@ -73,6 +75,28 @@ def occlusion_sheet(
     from dag.data.occlusion_sheet import write_occlusion_sheet
 
     write_occlusion_sheet(out, cache, pool, people=people, seed=seed)
+
+
+@weights_app.command("inspect")
+def inspect_file(file: Path) -> None:
+    """Say what FILE is and what of it would load. Nothing that it brings along is run."""
+    from dag.weights import inspect_weights
+
+    for line in inspect_weights(file):
+        print(line)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/pose"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("models/pose.onnx"),
+) -> None:
+    """Write a trained model as ONNX, its pre- and post-processing described in the file."""
+    from dag.export import export_onnx
+
+    for name, text in export_onnx(model, out).items():
+        print(f"{name}: {text}")
+    print(f"wrote {out}")
 
 
 @app.command()

@@ -16,7 +16,6 @@ from dag.data.device import normalise
 from dag.data.images import read_image
 from dag.errors import UserError
 from dag.geometry import apply_affine, crop_from_box, input_from_image, invert
-from dag.heads.heatmap import decode_heatmaps
 from dag.person import Person
 from dag.prediction import Prediction
 from dag.skeleton import Skeleton
@@ -40,8 +39,8 @@ def predict_poses(
     """Predict everyone in their own box, on the device where the model is.
 
     Args:
-        model: normalised crops `[B, 3, H, W]` to an object with `heatmaps` `[B, J, h, w]` and `refined_xy` `[B, J, 2]`
-            (input pixels) or None. It is put in eval mode meanwhile.
+        model: as `DagPose`: its `head`, and `target` and `refined_xy` of its output, are used. It is put in eval mode
+            meanwhile.
         persons: whose boxes; every photograph is decoded once.
         root: data root.
         input_wh: network input in pixels.
@@ -49,7 +48,7 @@ def predict_poses(
         workers: processes that decode photographs.
 
     Returns:
-        Output "heatmap" of everyone in the order given, then output "graph" if the model has one.
+        The head's output ("heatmap" or "simcc") of everyone in the order given, then output "graph" if the model has one.
 
     Raises:
         UserError: a photograph is missing or is not a picture.
@@ -67,10 +66,10 @@ def predict_poses(
             images = normalise(crops.to(device).permute(0, 3, 1, 2).float() / 255)
             found.append([part.cpu().double().numpy() for part in predict_crops(model, images, flip_index, flip)])
     given_order = np.argsort([index for people in photographs for index in people])
-    heatmap_xy, scores, *graph_xy = (np.concatenate(parts)[given_order] for parts in zip(*found))
+    head_xy, scores, *graph_xy = (np.concatenate(parts)[given_order] for parts in zip(*found))
     return [
         to_photograph(output, person, input_xy, joint_scores, input_wh)
-        for output, input_xys in zip(("heatmap", "graph"), (heatmap_xy, *graph_xy))
+        for output, input_xys in zip((model.head.output, "graph"), (head_xy, *graph_xy))
         for person, input_xy, joint_scores in zip(persons, input_xys, scores)
     ]
 
@@ -86,30 +85,25 @@ def cut_crop(
 def predict_crops(
     model: nn.Module, images: Float[Tensor, "B 3 H W"], flip_index: Tensor, flip: bool
 ) -> list[Float[Tensor, "B J 2"] | Float[Tensor, "B J"]]:
-    """Joints of the heatmaps `[B, J, 2]`, their scores `[B, J]`, and the graph's joints `[B, J, 2]` if there are any.
+    """Joints of the head `[B, J, 2]`, their scores `[B, J]`, and the graph's joints `[B, J, 2]` if there are any.
 
-    Joints are in input pixels. With `flip`, heatmaps of the mirrored crop are mirrored back, its joints renamed, moved
-    by a pixel to the right and averaged with the others (HRNet lib/core/function.py, TEST.SHIFT_HEATMAP): the mirror of
-    heatmap pixel i is input pixel W - 1 - 4 i, which is nearer to heatmap pixel w - i than to w - 1 - i. The graph's
-    joints are mirrored where they are.
+    Joints are in input pixels. With `flip`, what the head says of the mirrored crop is mirrored back (the head's
+    `mirror`) and averaged with the rest. The graph's joints are mirrored where they are.
 
     Args:
         images: normalised crops.
         flip_index: `Skeleton.flip_index`.
     """
-    width = images.shape[-1]
+    width, input_hw = images.shape[-1], (images.shape[-2], images.shape[-1])
     output = model(images)
-    heatmaps, refined_xy = output.heatmaps, output.refined_xy
+    target, refined_xy = output.target, output.refined_xy
     if flip:
         mirrored = model(images.flip(-1))
-        back = mirrored.heatmaps.flip(-1)[:, flip_index]
-        shifted = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
-        heatmaps = (heatmaps + shifted) / 2
+        target = (target + model.head.mirror(mirrored.target, flip_index)) / 2
         if refined_xy is not None:
             x, y = mirrored.refined_xy[:, flip_index].unbind(-1)
             refined_xy = (refined_xy + torch.stack([width - 1 - x, y], dim=-1)) / 2
-    heatmap_xy, score = decode_heatmaps(heatmaps)
-    parts = [heatmap_xy * (width / heatmaps.shape[-1]), score]
+    parts = list(model.head.decode(target, input_hw))
     return parts if refined_xy is None else [*parts, refined_xy]
 
 

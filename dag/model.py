@@ -3,9 +3,16 @@
 To add a backbone: write one file in dag/backbones/ with a module that has `channels`, `stride` and `multiple` (what
 height and width must be divisible by) and maps `[B, 3, H, W]` to `[B, channels, H / stride, W / stride]`, and add a
 line to `BACKBONES`. tests/test_backbones.py finds it there.
+
+To add a head: write one file in dag/heads/ with a module that has `joints`, `has_heatmaps`, `output` (the name of
+its predictions) and the methods of `HeatmapHead`
+(forward, decode, locate, mirror, loss, input_per_feature), and a
+line in `HEADS` and `build_model`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +24,8 @@ from dag.backbones.hrnet import hrnet_tiny, hrnet_w32, hrnet_w48
 from dag.backbones.resnet import resnet
 from dag.errors import UserError
 from dag.graph import FeatureGuidedMultiHopGCN
-from dag.heads.coordinates import DECODERS
 from dag.heads.heatmap import HeatmapHead
+from dag.heads.simcc import SimccHead
 from dag.skeleton import get_skeleton
 
 BACKBONES = {
@@ -29,7 +36,8 @@ BACKBONES = {
     "resnet101": resnet((3, 4, 23, 3)),
     "resnet152": resnet((3, 8, 36, 3)),
 }
-HEADS = {"heatmap": HeatmapHead}
+HEADS = ("heatmap", "simcc")
+DECODES = ("local", "soft")
 
 
 @dataclass
@@ -37,12 +45,14 @@ class PoseOutput:
     """What the model says of a batch of crops.
 
     Attributes:
-        heatmaps: `[B, J, H, W]`, the target person's joints.
+        target: what the head says of the target person's joints, for the head's own `decode` and `loss`.
+        heatmaps: `[B, J, H, W]`, the same where the head has heatmaps, or None.
         multi_person_heatmaps: `[B, J, H, W]`, everyone's joints, or None.
         refined_xy: `[B, J, 2]`, the graph's joints in input pixels (pixel-index frame), or None.
     """
 
-    heatmaps: Tensor
+    target: Tensor
+    heatmaps: Tensor | None
     multi_person_heatmaps: Tensor | None = None
     refined_xy: Tensor | None = None
 
@@ -52,7 +62,7 @@ class DagPose(nn.Module):
 
     Args:
         backbone: crops to features; has `channels`, `stride`, `multiple`.
-        head: features to heatmaps; has `joints`.
+        head: features to joints, e.g. `HeatmapHead`.
         attention: features F_m to the target person's features, e.g. `AdaptiveDiscriminativeAttention`.
         multi_person_head: F_m to everyone's heatmaps (for l_m); wants an attention, which then has somebody to tell
             the target from.
@@ -86,7 +96,7 @@ class DagPose(nn.Module):
         self.multi_person_head = multi_person_head
         self.graph = graph
         self.center_jitter = center_jitter
-        self.decode = _known("decode", decode, DECODERS)
+        self.soft = _known("decode", decode, DECODES) == "soft"
         self.options = options
 
     def draw_center_offsets(self, batch: int, generator: torch.Generator) -> Int[Tensor, "B 2"] | None:
@@ -110,11 +120,14 @@ class DagPose(nn.Module):
         multi_person = None if self.multi_person_head is None else self.multi_person_head(features)
         if self.attention is not None:
             features = self.attention(features, center_offsets)
-        heatmaps = self.head(features)
+        target = self.head(features)
         refined_xy = None
         if self.graph is not None:
-            refined_xy = self.graph(features, *self.decode(heatmaps)) * self.backbone.stride
-        return PoseOutput(heatmaps, multi_person, refined_xy)
+            input_hw = (images.shape[-2], images.shape[-1])
+            start_xy, peak = self.head.locate(target, input_hw, soft=self.soft)
+            scale = self.head.input_per_feature((features.shape[-2], features.shape[-1]), input_hw).to(images.device)
+            refined_xy = self.graph(features, start_xy / scale, peak) * scale
+        return PoseOutput(target, target if self.head.has_heatmaps else None, multi_person, refined_xy)
 
     def _check(self, images: Tensor, center_offsets: Tensor | None) -> None:
         multiple: int = self.backbone.multiple  # type: ignore[assignment]
@@ -138,6 +151,9 @@ def build_model(
     backbone: str,
     *,
     head: str = "heatmap",
+    coding: str = "msra",
+    sigma: float = 2.0,
+    input_wh: tuple[int, int] = (192, 256),
     skeleton: str = "coco17",
     adam: bool = False,
     graph: bool = False,
@@ -154,8 +170,10 @@ def build_model(
 
     Args:
         backbone: key of `BACKBONES`.
-        head: key of `HEADS`.
-        skeleton: name of a skeleton (dag.skeleton).
+        head: "heatmap" or "simcc".
+        coding, sigma: of the heatmaps (`HeatmapHead`).
+        input_wh: width and height of the network's input: SimCC is made for one size.
+        skeleton: name of a skeleton, or a description of one (`Skeleton.text`).
         adam: attention, and a head for everyone's joints beside it.
         graph: graph refinement.
         fusion, residual: of the attention (`AdaptiveDiscriminativeAttention`).
@@ -168,9 +186,11 @@ def build_model(
     """
     options = dict(locals())
     bones = get_skeleton(skeleton)
-    body = _known("backbone", backbone, BACKBONES)()
-    make_head = _known("head", head, HEADS)
+    body = BACKBONES[_known("backbone", backbone, BACKBONES)]()
+    _known("head", head, HEADS)
     channels, joints = body.channels, len(bones)
+    heatmaps = partial(HeatmapHead, channels, joints, coding=coding, sigma=sigma)
+    simcc = partial(SimccHead, channels, joints, input_hw=(input_wh[1], input_wh[0]), stride=body.stride)
     attention = AdaptiveDiscriminativeAttention(channels, fusion=fusion, residual=residual) if adam else None
     refinement = (
         FeatureGuidedMultiHopGCN(channels, bones, hops=hops, width=width, blocks=blocks, detach=detach)
@@ -179,17 +199,17 @@ def build_model(
     )
     return DagPose(
         body,
-        make_head(channels, joints),
+        heatmaps() if head == "heatmap" else simcc(),
         attention,
         refinement,
-        multi_person_head=make_head(channels, joints) if adam else None,
+        multi_person_head=heatmaps() if adam else None,
         center_jitter=center_jitter,
         decode=decode,
         options=options,
     )
 
 
-def _known(what: str, name: str, table: dict[str, Any]) -> Any:
-    if name not in table:
-        raise UserError(f"unknown {what}", expected=f"one of {', '.join(table)}", got=repr(name))
-    return table[name]
+def _known(what: str, name: str, names: Iterable[str]) -> str:
+    if name not in names:
+        raise UserError(f"unknown {what}", expected=f"one of {', '.join(names)}", got=repr(name))
+    return name

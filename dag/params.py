@@ -134,6 +134,8 @@ class Model(Block):
 
     backbone: Name
     head: Name
+    coding: Literal["msra", "dark", "udp"]
+    sigma: Positive
     adam: bool
     graph: bool
 
@@ -157,12 +159,11 @@ class Graph(Block):
 
 
 class Loss(Block):
-    """Weights of l_m, l_t, l_p and the Gaussian's width in heatmap pixels."""
+    """Weights of l_m, l_t, l_p."""
 
     multi_person: Annotated[float, Field(ge=0)]
     target: Annotated[float, Field(ge=0)]
     graph: Annotated[float, Field(ge=0)]
-    sigma: Positive
 
 
 class Augment(Block):
@@ -210,7 +211,7 @@ class Evaluate(Block):
     """Decoding and protocols."""
 
     flip: bool
-    output: Literal["heatmap", "graph"]
+    output: Literal["heatmap", "simcc", "graph"]
     batch_size: Count
     protocols: dict[Name, Protocol]
 

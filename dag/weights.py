@@ -1,26 +1,18 @@
-"""Weights and files: our own model folder, and single files under our or the authors' names.
+"""Weights and files: our own model folder, and single files under our or others' names (`dag.checkpoints`)."""
 
-Names. In a `DagPose`, `backbone.*` and `head.*` are followed by the authors' names (pose_hrnet and pose_resnet of
-leoxiaobin/deep-high-resolution-net.pytorch); their only layer in our head is `final_layer`. So an official name is
-ours without its first part, and `final_layer.*` belongs to `head`, everything else to `backbone`.
-Nothing here runs code that a file brings along.
-"""
-
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from dag.checkpoints import Checkpoint, read_checkpoint
 from dag.errors import UserError
 from dag.files import read_json, whole_file, write_json
-from dag.model import DagPose, build_model
+from dag.model import BACKBONES, DagPose, build_model
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -31,7 +23,7 @@ class LoadReport:
     """What `load_weights` did.
 
     Attributes:
-        names: whose names the file uses: "own" or "official".
+        names: whose names the file uses: "own", "official", "mmpose" or "imagenet" (a backbone's trunk).
         loaded: how many entries were taken from the file.
         missing: the model's entries that the file does not have.
         extra: the file's entries (by our names) that the model does not have.
@@ -50,13 +42,12 @@ class LoadReport:
         return ", ".join([f"{self.loaded} entries loaded, {self.names} names", *found])
 
 
-def save_model(model: DagPose, folder: str | Path, *, input_wh: tuple[int, int]) -> None:
+def save_model(model: DagPose, folder: str | Path) -> None:
     """Write a model of `build_model` as `model.safetensors` and `config.json`, which hold all that `load_model` needs.
 
     Args:
         model: may be on any device and in any memory format; the file is the same.
         folder: made when absent.
-        input_wh: width and height in pixels of the crops it was trained on.
 
     Raises:
         UserError: the model was composed by hand, so nothing says how to build it again.
@@ -64,7 +55,7 @@ def save_model(model: DagPose, folder: str | Path, *, input_wh: tuple[int, int])
     if model.options is None:
         raise UserError("a model without options", where=folder, do="build it with build_model, or use save_weights")
     save_weights(model, Path(folder) / WEIGHTS, names="own")
-    write_json(Path(folder) / CONFIG, {"model": model.options, "input_wh": list(input_wh)})
+    write_json(Path(folder) / CONFIG, {"model": model.options})
 
 
 def load_model(folder: str | Path) -> tuple[DagPose, tuple[int, int]]:
@@ -75,12 +66,13 @@ def load_model(folder: str | Path) -> tuple[DagPose, tuple[int, int]]:
     """
     config = read_json(Path(folder) / CONFIG)
     try:
-        width, height = config["input_wh"]
-        model = build_model(**config["model"])
+        width, height = config["model"]["input_wh"]
+        input_wh = (int(width), int(height))
+        model = build_model(**{**config["model"], "input_wh": input_wh})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("not a model's description", where=Path(folder) / CONFIG, got=error, do="train again") from None
     load_weights(model, Path(folder) / WEIGHTS)
-    return model.eval(), (int(width), int(height))
+    return model.eval(), input_wh
 
 
 def save_weights(model: DagPose, path: str | Path, names: Literal["own", "official"] = "own") -> None:
@@ -105,72 +97,88 @@ def save_weights(model: DagPose, path: str | Path, names: Literal["own", "offici
 
 
 def load_weights(model: DagPose, path: str | Path, strict: bool = True) -> LoadReport:
-    """Load a file into a model. It may be of our or of official names, a whole pose network or a backbone alone.
+    """Load a file into a model: of our, official or mmpose's names, a whole pose network or an ImageNet backbone.
 
     Args:
         model: stays as it is when an error is raised.
         path: `.safetensors`, or a PyTorch checkpoint (`.pth`, `.pt`, `.ckpt`) that holds nothing but tensors.
-        strict: every entry must be in both. Otherwise what fits is loaded, and the report lists what did not.
+        strict: every entry must be in both; of an ImageNet file only the trunk's, its classifier is left out.
+            Otherwise what fits is loaded, and the report lists what did not.
 
     Raises:
         UserError: a missing or unsafe file, nothing that fits, or (strict) anything that does not; all are listed.
     """
-    tensors, names = _own_names(_read_tensors(Path(path)))
-    expected = model.state_dict()
-    fitting = {
-        name: value for name, value in tensors.items() if name in expected and expected[name].shape == value.shape
-    }
-    report = LoadReport(
-        names=names,
-        loaded=len(fitting),
-        # Files older than PyTorch 0.4.1 have no such counters, and nothing here reads them.
-        missing=tuple(name for name in expected if name not in tensors and not name.endswith("num_batches_tracked")),
-        extra=tuple(name for name in tensors if name not in expected),
-        mismatched=tuple(
-            f"{name}: expected {tuple(expected[name].shape)}, got {tuple(value.shape)}"
-            for name, value in tensors.items()
-            if name in expected and name not in fitting
-        ),
-    )
+    checkpoint, expected = read_checkpoint(path), model.state_dict()
+    report, fitting = fit(checkpoint, expected)
     if not fitting:
-        raise UserError("no weights of this model", where=path, expected=_few(expected), got=_few(tensors))
+        raise UserError("no weights of this model", where=path, expected=_few(expected), got=_few(checkpoint.tensors))
     if strict and (report.missing or report.extra or report.mismatched):
         raise UserError("weights do not fit the model", where=path, got=report)
     model.load_state_dict(fitting, strict=False)
     return report
 
 
+def fit(checkpoint: Checkpoint, expected: Mapping[str, Tensor]) -> tuple[LoadReport, dict[str, Tensor]]:
+    """What of a checkpoint fits a model's state dict, and what of both is left over."""
+    tensors = checkpoint.tensors
+    fitting = {
+        name: value for name, value in tensors.items() if name in expected and expected[name].shape == value.shape
+    }
+    trunk_only = checkpoint.names == "imagenet"
+    report = LoadReport(
+        names=checkpoint.names,
+        loaded=len(fitting),
+        missing=tuple(name for name in expected if name not in tensors and _asked(name, trunk_only)),
+        extra=tuple(name for name in tensors if name not in expected and not (trunk_only and _behind_trunk(name))),
+        mismatched=tuple(
+            f"{name}: expected {tuple(expected[name].shape)}, got {tuple(value.shape)}"
+            for name, value in tensors.items()
+            if name in expected and name not in fitting
+        ),
+    )
+    return report, fitting
+
+
+def _asked(name: str, trunk_only: bool) -> bool:
+    """Files older than PyTorch 0.4.1 have no batch counters, and nothing here reads them."""
+    if name.endswith("num_batches_tracked"):
+        return False
+    return not trunk_only or (name.startswith("backbone.") and not name.startswith("backbone.deconv_layers."))
+
+
+def _behind_trunk(name: str) -> bool:
+    """The classifier, and the branches of HRNet's last fusion that only it reads."""
+    return name.startswith(("classifier.", "backbone.stage4."))
+
+
 def _few(tensors: Mapping[str, Tensor]) -> str:
     return f"names such as {', '.join(list(tensors)[:3])}"
 
 
-def _own_names(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    if any(name.startswith("backbone.") for name in tensors):
-        return tensors, "own"
-    rooms = {name: "head" if name.startswith("final_layer.") else "backbone" for name in tensors}
-    return {f"{rooms[name]}.{name}": value for name, value in tensors.items()}, "official"
+def inspect_weights(path: str | Path) -> list[str]:
+    """What a file of weights is and what would load, a line each.
+
+    Raises:
+        UserError: as `read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(path)
+    tensors = checkpoint.tensors
+    trained = sum(v.numel() for n, v in tensors.items() if not n.endswith(("running_mean", "running_var", "tracked")))
+    lines = [f"{checkpoint.names} names, {len(tensors)} entries, {trained:,} parameters"]
+    reports = {name: fit(checkpoint, _backbone_state(name))[0] for name in BACKBONES}
+    name, report = min(reports.items(), key=lambda item: len(item[1].missing) + len(item[1].mismatched))
+    lacking = len(report.missing) + len(report.mismatched)
+    if not report.loaded:
+        return [*lines, f"no known backbone ({', '.join(BACKBONES)})"]
+    lines.append(f"backbone: {name}, " + ("complete" if not lacking else f"{lacking} entries missing or of another shape"))
+    rooms = sorted({entry.partition(".")[0] for entry in tensors} - {"backbone"})
+    lines += [f"{room}: {sum(entry.startswith(f'{room}.') for entry in tensors)} entries" for room in rooms]
+    if "head.final_layer.weight" in tensors:
+        lines.append(f"joints: {len(tensors['head.final_layer.weight'])}")
+    return [*lines, f"loads with train.weights: {path} and model.backbone: {name}"]
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file, without the wrappers that trainers put round them."""
-    try:
-        with warnings.catch_warnings():
-            # torch remarks on pickles that are not its own; what matters of it is in the errors below.
-            warnings.simplefilter("ignore")
-            content: Any = (
-                load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-            )
-    except OSError as error:
-        raise UserError("no such file", where=path, got=error, do="check the path of the weights") from None
-    except pickle.UnpicklingError:
-        do = "load it where you trust it and save its state_dict alone"
-        raise UserError("refused: not plain tensors", where=path, expected="a state dict", do=do) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError):
-        expected = "safetensors or a PyTorch checkpoint"
-        raise UserError("not a file of weights", where=path, expected=expected, do="fetch it again") from None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError("refused: not plain tensors", where=path, expected="a state dict", got=type(content).__name__)
-    return {name.removeprefix("module."): value for name, value in content.items()}
+def _backbone_state(name: str) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        backbone = BACKBONES[name]()
+    return {f"backbone.{entry}": value for entry, value in backbone.state_dict().items()}

@@ -33,6 +33,7 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
         **params.attention.model_dump(),
         **params.graph.model_dump(),
         skeleton=skeleton.text,
+        input_wh=params.data.input_wh,
     )
     if settings.weights:
         print(f"{settings.weights}: {load_weights(model, settings.weights, strict=False)}")
@@ -65,7 +66,7 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
         device=params.engine.device,
     )
     with whole_folder(out) as partial:
-        save_model(model, partial, input_wh=params.data.input_wh)
+        save_model(model, partial)
         write_mean_pose(partial / "mean_pose.json", fit_mean_pose([r for r in rows if r.split == "train"]), skeleton)
     with whole_folder(results) as partial:
         shutil.copytree(state / "live", partial, dirs_exist_ok=True)

@@ -64,7 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)
     torch.manual_seed(0)
-    save_model(build_model("hrnet_tiny", adam=True, graph=True), folder / "model", input_wh=(96, 128))
+    save_model(build_model("hrnet_tiny", input_wh=(96, 128), adam=True, graph=True), folder / "model")
     write_mean_pose(folder / "model/mean_pose.json", fit_mean_pose(persons), COCO17)
     done = convert(folder)
     assert done.returncode == 0, done.stderr

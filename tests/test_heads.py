@@ -1,12 +1,10 @@
-"""Targets and decodings against the peers' figures, and coordinates against sub-pixel truth."""
+"""Coordinates with a gradient against sub-pixel truth."""
 
-import numpy as np
 import pytest
 import torch
 
-from dag.geometry import apply_affine, input_from_image, invert
 from dag.heads.coordinates import local_integration, soft_argmax
-from dag.heads.heatmap import HeatmapHead, decode_heatmaps, gaussian_targets, reaches_heatmap
+from dag.heads.heatmap import HeatmapHead
 
 
 def perfect(xy: torch.Tensor, size_hw: tuple[int, int], sigma: float) -> torch.Tensor:
@@ -19,55 +17,6 @@ def perfect(xy: torch.Tensor, size_hw: tuple[int, int], sigma: float) -> torch.T
 def truth(count: int, margin: float, size_hw: tuple[int, int]) -> torch.Tensor:
     share = torch.rand(count, 17, 2, generator=torch.Generator().manual_seed(0))
     return margin + share * (torch.tensor([size_hw[1], size_hw[0]]) - 1 - 2 * margin)
-
-
-@pytest.mark.parametrize("sigma", [2, 3])
-def test_targets_are_hrnets(sigma, real_data):
-    golden = np.load(real_data / "golden/heatmap_encoding.npz")
-    xy = torch.from_numpy(golden["keypoints_input_xy"] / 4)[:, None]
-    labelled = torch.from_numpy(golden["labelled"] > 0)[:, None]
-    targets = gaussian_targets(xy, labelled, (64, 48), float(sigma))
-    np.testing.assert_allclose(targets.numpy(), golden[f"msra_sigma{sigma}"], rtol=1e-6, atol=1e-7)
-    weight = (reaches_heatmap(xy, (64, 48), float(sigma)) & labelled)[:, 0]
-    np.testing.assert_array_equal(weight.numpy(), golden[f"msra_sigma{sigma}_weight"][:, 0] > 0)
-
-
-def test_targets_of_several_people_are_their_maximum():
-    xy = torch.tensor([[[[5.0, 6.0]], [[7.0, 6.0]], [[20.0, 20.0]]]])
-    labelled = torch.tensor([[[True], [True], [False]]])
-    together = gaussian_targets(xy, labelled, (32, 24), 2.0)
-    alone = [gaussian_targets(xy[:, [p]], labelled[:, [p]], (32, 24), 2.0) for p in range(3)]
-    assert torch.equal(together, torch.maximum(alone[0], alone[1]))
-    assert together[0, 0, 6, 5] == together[0, 0, 6, 7] == 1
-    assert alone[2].sum() == 0
-
-
-def test_lit_pixel_and_target_coincide():
-    xy = torch.tensor([[[[13.0, 4.0]]]])
-    target = gaussian_targets(xy, torch.ones(1, 1, 1, dtype=torch.bool), (16, 24), 2.0)
-    assert (target[0, 0] == 1).nonzero().tolist() == [[4, 13]]
-
-
-def test_decoding_is_hrnets(real_data):
-    golden = np.load(real_data / "golden/heatmap_decoding.npz")
-    xy, score = decode_heatmaps(torch.from_numpy(golden["heatmaps"]))
-    np.testing.assert_array_equal(score.numpy(), golden["hrnet_score"][..., 0])
-    for index in range(len(xy)):
-        image_from_heatmap = invert(input_from_image(golden["center"][index], golden["scale"][index] * 200, (48, 64)))
-        image_xy = apply_affine(image_from_heatmap, xy[index].double().numpy())
-        np.testing.assert_allclose(image_xy, golden["hrnet_image_xy"][index], rtol=1e-4, atol=2e-3)
-
-
-def test_nowhere_positive_gives_the_corner():
-    xy, score = decode_heatmaps(torch.full((1, 2, 8, 6), -0.5))
-    assert xy.tolist() == [[[0, 0], [0, 0]]]
-    assert score.tolist() == [[-0.5, -0.5]]
-
-
-def test_decoding_finds_the_truth_to_a_quarter_pixel():
-    xy = truth(8, 3, (64, 48))
-    found, _ = decode_heatmaps(perfect(xy, (64, 48), 2))
-    assert (found - xy).abs().max() <= 0.25 + 1e-3
 
 
 @pytest.mark.parametrize("sigma", [2, 3])

@@ -11,7 +11,8 @@ from torch import nn
 
 from dag.errors import UserError
 from dag.geometry import apply_affine, input_from_image, invert
-from dag.heads.heatmap import decode_heatmaps
+from dag.heads.codings import decode_quarter
+from dag.heads.heatmap import HeatmapHead
 from dag.inference import cut_crop, predict_crops, predict_poses, to_photograph, torch_device
 from dag.model import build_model
 from dag.skeleton import COCO17
@@ -26,6 +27,7 @@ class LampFinder(nn.Module):
 
     def __init__(self):
         super().__init__()
+        self.head = HeatmapHead(1, 17)
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, images):
@@ -34,7 +36,7 @@ class LampFinder(nn.Module):
         mass = light.sum((1, 2))
         center = torch.stack([(light.sum(1) * x).sum(1) / mass, (light.sum(2) * y).sum(1) / mass], -1)
         heatmaps = (light / light.amax((1, 2), keepdim=True))[:, None, ::4, ::4].expand(-1, 17, -1, -1)
-        return SimpleNamespace(heatmaps=heatmaps, refined_xy=center[:, None].expand(-1, 17, 2))
+        return SimpleNamespace(target=heatmaps, refined_xy=center[:, None].expand(-1, 17, 2))
 
 
 @pytest.fixture
@@ -112,11 +114,12 @@ class Recorded(nn.Module):
 
     def __init__(self, plain, mirrored, plain_xy, mirrored_xy):
         super().__init__()
+        self.head = HeatmapHead(1, 17)
         self.answers = [(plain, plain_xy), (mirrored, mirrored_xy)]
 
     def forward(self, images):
         heatmaps, xy = self.answers[int(images[0, 0, 0, 0] < images[0, 0, 0, -1])]
-        return SimpleNamespace(heatmaps=heatmaps, refined_xy=xy)
+        return SimpleNamespace(target=heatmaps, refined_xy=xy)
 
 
 def test_flip_test_as_written_out():
@@ -135,7 +138,7 @@ def test_flip_test_as_written_out():
             expected[0, joint, :, column] = (plain[0, joint, :, column] + there) / 2
         expected_xy[0, joint] = (plain_xy[0, joint] + [23 - mirrored_xy[0, other, 0], mirrored_xy[0, other, 1]]) / 2
     xy, score, refined_xy = predict_crops(model, images, torch.from_numpy(COCO17.flip_index), flip=True)
-    decoded_xy, decoded_score = decode_heatmaps(torch.from_numpy(expected))
+    decoded_xy, decoded_score = decode_quarter(torch.from_numpy(expected), 2.0)
     torch.testing.assert_close(xy, decoded_xy * 4)
     torch.testing.assert_close(score, decoded_score)
     torch.testing.assert_close(refined_xy, torch.from_numpy(expected_xy))
@@ -172,7 +175,7 @@ def test_cuda_that_is_not_there_is_one_line():
 
 def test_hrnets_own_decoding(real_data):
     golden = np.load(real_data / "golden/heatmap_decoding.npz")
-    heatmap_xy, score = decode_heatmaps(torch.from_numpy(golden["heatmaps"]))
+    heatmap_xy, score = decode_quarter(torch.from_numpy(golden["heatmaps"]), 2.0)
     np.testing.assert_array_equal(score.numpy()[..., None].ravel(), golden["hrnet_score"].ravel())
     for xy, center, scale, expected in zip(heatmap_xy, golden["center"], golden["scale"], golden["hrnet_image_xy"]):
         input_map = input_from_image(center.astype(float), scale.astype(float) * 200, (192, 256))

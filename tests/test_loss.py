@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dag.training.loss import coordinate_loss, heatmap_loss, multi_person_loss
+from dag.heads.heatmap import heatmap_loss
+from dag.training.loss import coordinate_loss, multi_person_loss
 
 
 def case() -> tuple[torch.Tensor, torch.Tensor]:

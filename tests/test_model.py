@@ -73,7 +73,7 @@ def test_options_reach_the_parts():
     model = build_model("hrnet_tiny", adam=True, graph=True, decode="soft", **options)
     assert (model.attention.series, model.attention.residual, model.center_jitter) == (True, True, 2)
     assert model.graph.blocks[0][0].convolution.hop_weights.shape == (2, 16, 17)
-    assert (len(model.graph.blocks), model.graph.detach, model.decode.__name__) == (1, True, "soft_argmax")
+    assert (len(model.graph.blocks), model.graph.detach, model.soft) == (1, True, True)
     assert model.options["width"] == 16
     assert build_model(**model.options).options == model.options
 
@@ -118,7 +118,7 @@ def test_training_without_offsets_is_refused():
     ("arguments", "text"),
     [
         ({"backbone": "vgg"}, "unknown backbone: expected one of hrnet_tiny, hrnet_w32, hrnet_w48, resnet50, "),
-        ({"head": "lines"}, "unknown head: expected one of heatmap, got 'lines'"),
+        ({"head": "lines"}, "unknown head: expected one of heatmap, simcc, got 'lines'"),
         ({"skeleton": "horse"}, "unknown skeleton: expected one of coco17, crowdpose14, got 'horse'"),
         ({"decode": "hard"}, "unknown decode: expected one of local, soft, got 'hard'"),
         ({"adam": True, "fusion": "both"}, "unknown fusion: expected one of parallel, series, got 'both'"),

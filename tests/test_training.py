@@ -10,7 +10,7 @@ import torch
 from dag.data.batches import PersonCrops, collate
 from dag.evaluation.oks import oks
 from dag.geometry import apply_affine, crop_from_box, input_from_image, invert
-from dag.heads.heatmap import decode_heatmaps, gaussian_targets
+from dag.heads.heatmap import HeatmapHead
 from dag.inference import predict_poses
 from dag.model import build_model
 from dag.person import Person, read_persons
@@ -30,7 +30,7 @@ def make_module(**changes: object) -> PoseTraining:
     torch.manual_seed(3)
     model = build_model("hrnet_tiny", adam=True, graph=True, detach=True, width=32, blocks=2)
     settings = {
-        "input_wh": (96, 128), "sigma": 2.0, "multi_person": 1.0, "target": 1.0, "graph": 0.1, "brightness": 0.1,
+        "input_wh": (96, 128), "multi_person": 1.0, "target": 1.0, "graph": 0.1, "brightness": 0.1,
         "contrast": 0.1, "colour": 0.1, "learning_rate": 0.002, "warmup": 0, "milestones": [2], "seed": 1,
     }  # fmt: skip
     return PoseTraining(model, **{**settings, **changes})  # type: ignore[arg-type]
@@ -81,9 +81,10 @@ def test_eight_people_are_learned_by_heart(rendered: Rendered, tmp_path: Path) -
 def coded_and_decoded(person: Person) -> np.ndarray:
     """A person's joints through the target heatmaps and back, in image pixels."""
     affine = input_from_image(*crop_from_box(person.bbox_xywh, (96, 128)), (96, 128))
-    heatmap_xy = torch.from_numpy(apply_affine(affine, person.keypoints_xy) / 4).float()[None, None]
-    targets = gaussian_targets(heatmap_xy, torch.ones(1, 1, 17, dtype=torch.bool), (32, 24), 2.0)
-    return apply_affine(invert(affine), decode_heatmaps(targets)[0][0].double().numpy() * 4)
+    head = HeatmapHead(1, 17)
+    input_xy = torch.from_numpy(apply_affine(affine, person.keypoints_xy)).float()[None, None]
+    targets = head.targets(input_xy, torch.ones(1, 1, 17, dtype=torch.bool), (32, 24), (128, 96))
+    return apply_affine(invert(affine), head.decode(targets, (128, 96))[0][0].double().numpy())
 
 
 def test_a_stopped_run_ends_as_the_uninterrupted_one(rendered: Rendered, tmp_path: Path) -> None:

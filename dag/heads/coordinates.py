@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dag.heads.heatmap import peaks
+from dag.heads.codings import peaks
 
 RADIUS = 6
 FLOOR = 0.15
@@ -50,5 +50,3 @@ def soft_argmax(
     y = share.sum(3) @ torch.arange(height, device=heatmaps.device, dtype=torch.float32)
     return torch.stack([x, y], -1), peaks(heatmaps)[1]
 
-
-DECODERS = {"local": local_integration, "soft": soft_argmax}

@@ -1,18 +1,7 @@
-"""The three losses of DAG: l_t (target's heatmaps), l_m (everyone's heatmaps), l_p (refined coordinates)."""
+"""The losses of DAG: l_m (everyone's heatmaps) and l_p (refined coordinates). l_t is the head's own `loss`."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor
-
-
-def heatmap_loss(
-    heatmaps: Float[Tensor, "B J H W"], targets: Float[Tensor, "B J H W"], labelled: Bool[Tensor, "B J"]
-) -> Float[Tensor, ""]:
-    """l_t: half the squared error, averaged over all pixels, joints and crops; unlabelled joints count as no error.
-
-    HRNet's JointsMSELoss (lib/core/loss.py) with target weights.
-    """
-    error = (heatmaps.float() - targets) ** 2
-    return 0.5 * (error * labelled[..., None, None]).mean()
 
 
 def multi_person_loss(
@@ -20,7 +9,7 @@ def multi_person_loss(
     targets: Float[Tensor, "B J H W"],
     ignore: Bool[Tensor, "B H W"] | Float[Tensor, "B H W"],
 ) -> Float[Tensor, ""]:
-    """l_m: as l_t, for everyone's joints; nothing is asked where `ignore` is 1 (un-annotated people, crowds)."""
+    """l_m: as `HeatmapHead.loss`, for everyone's joints; nothing is asked where `ignore` is 1 (un-annotated people, crowds)."""
     error = (heatmaps.float() - targets) ** 2
     return 0.5 * (error * (1 - ignore.float())[:, None]).mean()
 

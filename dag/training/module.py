@@ -4,9 +4,8 @@ import lightning as L
 import torch
 
 from dag.data.device import jitter, warp, warp_ignore
-from dag.heads.heatmap import gaussian_targets, reaches_heatmap
 from dag.model import DagPose
-from dag.training.loss import coordinate_loss, heatmap_loss, multi_person_loss
+from dag.training.loss import coordinate_loss, multi_person_loss
 
 
 class PoseTraining(L.LightningModule):
@@ -21,7 +20,6 @@ class PoseTraining(L.LightningModule):
         model: DagPose,
         *,
         input_wh: tuple[int, int],
-        sigma: float,
         multi_person: float,
         target: float,
         graph: float,
@@ -36,7 +34,6 @@ class PoseTraining(L.LightningModule):
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.input_wh = input_wh
-        self.sigma = sigma
         self.weights = {"multi_person": multi_person, "target": target, "graph": graph}
         self.photometric = {"brightness": brightness, "contrast": contrast, "colour": colour}
         self.learning_rate = learning_rate
@@ -66,18 +63,18 @@ class PoseTraining(L.LightningModule):
     def losses(self, batch: dict[str, torch.Tensor], center_offsets: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """The unweighted losses of a batch, those that the model has outputs for."""
         output = self.model(self._inputs(batch), center_offsets)
-        size = (output.heatmaps.shape[-2], output.heatmaps.shape[-1])
-        stride = self.input_wh[0] / size[1]
-        heatmap_xy, labelled = batch["keypoints_input_xy"] / stride, batch["visibility"] > 0
-        targets = gaussian_targets(heatmap_xy[:, :1], labelled[:, :1], size, self.sigma)
-        asked = labelled[:, 0] & reaches_heatmap(heatmap_xy[:, 0], size, self.sigma)
-        losses = {"target": heatmap_loss(output.heatmaps, targets, asked)}
+        input_hw = (self.input_wh[1], self.input_wh[0])
+        xy, labelled = batch["keypoints_input_xy"], batch["visibility"] > 0
+        losses = {"target": self.model.head.loss(output.target, xy[:, 0], labelled[:, 0], input_hw)}
         if output.multi_person_heatmaps is not None:
-            everyone = gaussian_targets(heatmap_xy, labelled, size, self.sigma)
+            size = (output.multi_person_heatmaps.shape[-2], output.multi_person_heatmaps.shape[-1])
+            everyone = self.model.multi_person_head.targets(xy, labelled, size, input_hw)
+            stride = self.model.backbone.stride
             ignore = warp_ignore(batch["ignore"], batch["input_from_canvas"], size, stride).bool()
             losses["multi_person"] = multi_person_loss(output.multi_person_heatmaps, everyone, ignore)
         if output.refined_xy is not None:
-            losses["graph"] = coordinate_loss(output.refined_xy / stride, heatmap_xy[:, 0], labelled[:, 0])
+            stride = self.model.backbone.stride
+            losses["graph"] = coordinate_loss(output.refined_xy / stride, xy[:, 0] / stride, labelled[:, 0])
         return losses
 
     def _inputs(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
