@@ -21,7 +21,7 @@ from mmpose_side import ANNOTATIONS, INPUT_WH, PHOTOGRAPHS, SIGMA, STRIDE, Peer,
 from dag.data.batches import collate
 from dag.data.coco_json import read_coco
 from dag.data.photos import PersonPhotos
-from dag.heads.heatmap import gaussian_targets
+from dag.heads.codings import CODINGS
 from dag.person import Person, Source, write_persons
 from dag.skeleton import COCO17
 
@@ -51,7 +51,7 @@ def batches(photos: PersonPhotos, order: list[int]):
     for start in range(0, len(order), BATCH):
         batch = collate([photos[index] for index in order[start : start + BATCH]])
         xy, visibility = batch["keypoints_input_xy"][:, :1], batch["visibility"][:, :1]
-        yield batch["image"], gaussian_targets(xy / STRIDE, visibility > 0, size_hw, SIGMA)
+        yield batch["image"], CODINGS["msra"].encode(xy / STRIDE, visibility > 0, size_hw, SIGMA)
 
 
 def seconds(photos: PersonPhotos, order: list[int]) -> float:
