@@ -15,6 +15,7 @@ from typer import Option
 from dag.data.figures.coco import write_figures
 from dag.data.figures.photo import render_photo
 from dag.data.figures.sheet import draw_sheet
+from dag.work import Workers
 
 GOAL = 30.0
 SETTING = {"width": 320, "height": 240, "people": 4, "occlusion": 0.5, "seed": 1}
@@ -33,9 +34,9 @@ def figures(
             print(f"wrote {path}")
         return
     with TemporaryDirectory() as folder:
-        write_figures(Path(folder) / "warm_up", {"train": 2 * workers}, workers=workers, **SETTING)
+        write_figures(Path(folder) / "warm_up", {"train": 16 * workers}, workers=Workers(workers), **SETTING)
         start = time.perf_counter()
-        write_figures(Path(folder) / "figures", {"train": photos}, workers=workers, **SETTING)
+        write_figures(Path(folder) / "figures", {"train": photos}, workers=Workers(workers), **SETTING)
         rate = photos / (time.perf_counter() - start)
     print(f"{rate:.1f} photographs a second with {workers} processes; goal {GOAL:.0f}, ratio {rate / GOAL:.2f}")
 

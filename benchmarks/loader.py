@@ -25,8 +25,9 @@ from dag.data.batches import PersonCrops, collate
 from dag.data.cache import write_cache
 from dag.data.cutout import write_pool
 from dag.data.device import warp
-from dag.heads.heatmap import gaussian_targets
+from dag.heads.codings import CODINGS
 from dag.skeleton import COCO17
+from dag.work import Workers
 
 GOAL = 5.0
 REPEATS = 6
@@ -40,7 +41,7 @@ def cached(root: Path, folder: Path) -> PersonCrops:
     write_pool(folder / "pool.arrow", [], COCO17)
     write_cache(
         folder / "cache", folder / "persons.parquet", folder / "pool.arrow", root, input_wh=INPUT_WH, margin=1.25,
-        variants=1, shard_mb=64.0, mask=MASK, paste=PASTE, seed=1, workers=1,
+        variants=1, shard_mb=64.0, mask=MASK, paste=PASTE, seed=1, workers=Workers(1),
     )  # fmt: skip
     return PersonCrops(folder / "cache", occluded=True, seed=1, **AUGMENT)
 
@@ -50,7 +51,7 @@ def on_device(batch: dict) -> None:
     size_hw = INPUT_WH[1] // STRIDE, INPUT_WH[0] // STRIDE
     warp(batch["image"], batch["input_from_canvas"], INPUT_WH[::-1])
     xy, visibility = batch["keypoints_input_xy"][:, :1], batch["visibility"][:, :1]
-    gaussian_targets(xy / STRIDE, visibility > 0, size_hw, SIGMA)
+    CODINGS["msra"].encode(xy / STRIDE, visibility > 0, size_hw, SIGMA)
 
 
 def main(root: Path, peer_python: Path, rounds: int = 9) -> None:

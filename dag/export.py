@@ -81,7 +81,7 @@ def describe(model: DagPose, input_wh: tuple[int, int]) -> dict[str, str]:
     bins = "simcc: logits of 2 W bins along x, then 2 H bins along y; bin b is input pixel b / 2"
     joints = {"joints": skeleton.joints, "flip_pairs": skeleton.pairs, "bones": skeleton.bones}
     before = {
-        "crop": f"box padded {BOX_PADDING} times at the input's aspect, its centre at (W / 2, H / 2), bilinear, black outside",
+        "crop": f"box padded {BOX_PADDING} times at the input's aspect, its centre at (W / 2, H / 2); black outside",
         "frame": "pixel index: the centre of the first pixel is (0, 0)",
         "channels": "RGB, 0-255, then (grey / 255 - mean) / std",
         "mean": MEAN,

@@ -48,7 +48,7 @@ def predict_poses(
         workers: processes that decode photographs.
 
     Returns:
-        The head's output ("heatmap" or "simcc") of everyone in the order given, then output "graph" if the model has one.
+        The head's output ("heatmap" or "simcc") of everyone in the order given, then "graph" if the model has one.
 
     Raises:
         UserError: a photograph is missing or is not a picture.

@@ -170,7 +170,8 @@ def inspect_weights(path: str | Path) -> list[str]:
     lacking = len(report.missing) + len(report.mismatched)
     if not report.loaded:
         return [*lines, f"no known backbone ({', '.join(BACKBONES)})"]
-    lines.append(f"backbone: {name}, " + ("complete" if not lacking else f"{lacking} entries missing or of another shape"))
+    state = f"{lacking} entries missing or of another shape" if lacking else "complete"
+    lines.append(f"backbone: {name}, {state}")
     rooms = sorted({entry.partition(".")[0] for entry in tensors} - {"backbone"})
     lines += [f"{room}: {sum(entry.startswith(f'{room}.') for entry in tensors)} entries" for room in rooms]
     if "head.final_layer.weight" in tensors:

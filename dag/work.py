@@ -1,8 +1,9 @@
 """Who does the work: processes of this machine, or a Dask cluster. What comes out is the same."""
 
-from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
-from itertools import chain, islice
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from contextlib import closing, contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -50,20 +51,23 @@ class Workers:
             UserError: the cluster does not answer, or processes died. Errors of tasks come through.
         """
         total = len(tasks) if isinstance(tasks, Sized) else total
-        if self.backend == "loky" and self.count <= 1:
-            yield from progress((function(*task) for task in tasks), description, total=total)
-            return
-        with self._parallel() as (parallel, count):
-            waiting = iter(tasks)
-            windows = iter(lambda: list(islice(waiting, WINDOW * count)), [])
-            # A task travels as one tuple: joblib would leave large arguments with one worker, and lose them with it.
-            results: Any = (parallel(delayed(_alone)(function, task) for task in window) for window in windows)
-            yield from progress(chain.from_iterable(results), description, total=total)
+        here = self.backend == "loky" and self.count <= 1
+        results = (function(*task) for task in tasks) if here else self._shared(function, tasks)
+        with closing(results):
+            yield from progress(results, description, total=total)
 
-    @contextmanager
-    def _parallel(self) -> Iterator[tuple[Parallel, int]]:
-        with _loky(self.count) if self.backend == "loky" else _dask(self.cluster) as found:
-            yield found
+    def _shared(self, function: Callable[..., T], tasks: Iterable[tuple]) -> Generator[T, None, None]:
+        with _loky(self.count) if self.backend == "loky" else _dask(self.cluster) as (parallel, count):
+            waiting = iter(tasks)
+            while window := list(islice(waiting, WINDOW * count)):
+                # A task travels as one tuple: joblib leaves large arguments with one worker, and loses them with it.
+                results: Any = parallel(delayed(_alone)(function, task) for task in window)
+                try:
+                    yield from (result for result in results)
+                except GeneratorExit:
+                    with warnings.catch_warnings(action="ignore"):  # joblib's, of tasks that nobody waits for
+                        results.close()
+                    raise
 
 
 def _alone(function: Callable[..., T], task: tuple) -> T:
@@ -72,11 +76,16 @@ def _alone(function: Callable[..., T], task: tuple) -> T:
     return function(*task)
 
 
+def _parallel(count: int) -> Parallel:
+    one: Any = 1  # joblib calls the batch size a str
+    return Parallel(n_jobs=count, batch_size=one, return_as="generator")
+
+
 @contextmanager
 def _loky(count: int) -> Iterator[tuple[Parallel, int]]:
     config = parallel_config(backend="loky", inner_max_num_threads=1)
     try:
-        with config, Parallel(n_jobs=count, batch_size=1, return_as="generator") as parallel:
+        with config, _parallel(count) as parallel:
             yield parallel, count
     except TerminatedWorkerError:
         do = "set engine.workers lower if memory ran out, and run the stage again"
@@ -87,15 +96,16 @@ def _loky(count: int) -> Iterator[tuple[Parallel, int]]:
 def _dask(cluster: str | None) -> Iterator[tuple[Parallel, int]]:
     try:
         from distributed import KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.client import FutureCancelledError
+        from distributed.comm.core import CommClosedError
     except ImportError:
         raise UserError("dask is not installed", do="pip install 'dag-pose[dask]'") from None
     with _client(cluster) as client:
         config = parallel_config(backend="dask", client=client)
         try:
-            with config, Parallel(batch_size=1, return_as="generator") as parallel:
+            with config, _parallel(-1) as parallel:
                 yield parallel, sum(client.ncores().values())
-        except (KilledWorker, CommClosedError) as error:
+        except (KilledWorker, FutureCancelledError, CommClosedError) as error:
             raise UserError("the cluster died", where=cluster, got=error, do="see the logs of its workers") from None
 
 

@@ -6,6 +6,7 @@ from dag.data.cache import write_cache
 from dag.data.cache_sheet import write_cache_sheet
 from dag.params import load_params
 from dag.stage import run
+from dag.work import Workers
 
 
 def cache(persons: Path, pool: Path, out: Path, sheet: Path) -> None:
@@ -23,7 +24,7 @@ def cache(persons: Path, pool: Path, out: Path, sheet: Path) -> None:
         mask=params.cache.mask_joints.model_dump(),
         paste=params.cache.paste_instance.model_dump(),
         seed=params.seed,
-        workers=params.engine.workers,
+        workers=Workers(params.engine.workers, params.engine.backend, params.engine.cluster),
     )
     write_cache_sheet(sheet, out)
 

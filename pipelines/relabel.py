@@ -9,12 +9,15 @@ from dag.files import whole_folder, write_json
 from dag.params import load_params
 from dag.person import read_persons, write_persons
 from dag.stage import run
+from dag.work import Workers
 
 
 def relabel(persons: Path, out: Path, metrics: Path) -> None:
     """Write the relabelled rows, a COCO json a split and the table of changes into the folder OUT."""
     people, skeleton = read_persons(persons)
-    rows, changes, undecided = relabel_joints(people, skeleton, margin=load_params().relabel.margin)
+    params = load_params()
+    workers = Workers(params.engine.workers, params.engine.backend, params.engine.cluster)
+    rows, changes, undecided = relabel_joints(people, skeleton, margin=params.relabel.margin, workers=workers)
     with whole_folder(out) as folder:
         write_persons(folder / "persons.parquet", rows, skeleton)
         write_changes(folder / "changes.parquet", changes)

@@ -13,6 +13,7 @@ from dag.data.cutout import write_pool
 from dag.data.figures.coco import write_figures
 from dag.person import Source
 from dag.skeleton import COCO17
+from dag.work import Workers
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,7 +50,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     folder = tmp_path_factory.mktemp("rendered")
     found = Rendered(folder / "figures", folder / "persons.parquet", folder / "cache")
     write_figures(
-        found.root, {"train": 16, "val": 6}, width=320, height=240, people=3, occlusion=0.3, seed=5, workers=1
+        found.root, {"train": 16, "val": 6}, width=320, height=240, people=3, occlusion=0.3, seed=5, workers=Workers(1)
     )
     splits = [Split(s, found.root / f"annotations/person_keypoints_{s}.json", s) for s in ("train", "val")]
     convert_coco(
@@ -61,6 +62,6 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
         found.cache, found.persons, folder / "pool.arrow", found.root, input_wh=(96, 128), margin=1.25, variants=1,
         shard_mb=64.0, mask={"p": 1.0, "min_count": 1, "max_count": 3, "min_size": 10.0, "max_size": 30.0},
         paste={"p": 0.0, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "max_covered": 0.8},
-        seed=1, workers=1,
+        seed=1, workers=Workers(1),
     )  # fmt: skip
     return found

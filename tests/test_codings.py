@@ -9,7 +9,12 @@ from dag.heads.codings import CODINGS, decode_quarter, smooth
 from dag.heads.heatmap import HeatmapHead
 
 INPUT_HW, SIZE_HW = (256, 192), (64, 48)
-ENCODINGS = [("msra", 2, "msra_sigma2"), ("msra", 3, "msra_sigma3"), ("dark", 2, "unbiased_sigma2"), ("udp", 2, "udp_sigma2")]  # fmt: skip
+ENCODINGS = [
+    ("msra", 2, "msra_sigma2"),
+    ("msra", 3, "msra_sigma3"),
+    ("dark", 2, "unbiased_sigma2"),
+    ("udp", 2, "udp_sigma2"),
+]
 
 
 def truth(count: int, margin: float, size_hw: tuple[int, int] = SIZE_HW) -> torch.Tensor:

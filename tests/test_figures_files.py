@@ -19,6 +19,7 @@ from dag.data.figures.photo import render_photo
 from dag.errors import UserError
 from dag.person import Occluder
 from dag.skeleton import COCO17
+from dag.work import Workers
 
 SETTING = {"width": 320, "height": 240, "people": 4}
 
@@ -26,12 +27,12 @@ SETTING = {"width": 320, "height": 240, "people": 4}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("figures") / "out"
-    write_figures(path, {"train": 5, "val": 3}, **SETTING, occlusion=0.5, seed=3, workers=1)
+    write_figures(path, {"train": 5, "val": 3}, **SETTING, occlusion=0.5, seed=3, workers=Workers(1))
     return path
 
 
 def test_same_bytes_for_any_worker_count(folder: Path, tmp_path: Path) -> None:
-    write_figures(tmp_path / "two", {"train": 5, "val": 3}, **SETTING, occlusion=0.5, seed=3, workers=2)
+    write_figures(tmp_path / "two", {"train": 5, "val": 3}, **SETTING, occlusion=0.5, seed=3, workers=Workers(2))
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     assert names == sorted(
         path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*") if path.is_file()
@@ -97,7 +98,7 @@ def test_annotations_change_with_any_pixel(folder: Path) -> None:
 
 def test_unknown_split_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown split: expected some of \('train', 'val'\), got \['test'\]"):
-        write_figures(tmp_path / "out", {"test": 1}, **SETTING, occlusion=0.5, seed=1, workers=1)
+        write_figures(tmp_path / "out", {"test": 1}, **SETTING, occlusion=0.5, seed=1, workers=Workers(1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,8 +107,9 @@ def test_killed_render_leaves_no_folder(tmp_path: Path, signal_number: int) -> N
     out, partial = tmp_path / "out", tmp_path / ".out.partial"
     code = (
         "from dag.data.figures.coco import write_figures\n"
+        "from dag.work import Workers\n"
         f"write_figures({str(out)!r}, {{'train': 500}}, "
-        "width=320, height=240, people=1, occlusion=0.0, seed=1, workers=1)"
+        "width=320, height=240, people=1, occlusion=0.0, seed=1, workers=Workers(1))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
     deadline = time.monotonic() + 60
@@ -117,7 +119,7 @@ def test_killed_render_leaves_no_folder(tmp_path: Path, signal_number: int) -> N
     os.kill(process.pid, signal_number)
     assert process.wait() != 0
     assert not out.exists()
-    write_figures(out, {"train": 1}, **SETTING, occlusion=0.5, seed=1, workers=1)
+    write_figures(out, {"train": 1}, **SETTING, occlusion=0.5, seed=1, workers=Workers(1))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert len(list(out.glob("train/*.jpg"))) == 1
 

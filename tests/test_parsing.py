@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 from dag.data.coco_json import read_coco
 from dag.data.images import read_image
 from dag.data.masks import decode_mask
-from dag.data.parsing.load import load_parser
 from dag.data.parsing.description import InputRule
+from dag.data.parsing.load import load_parser
 from dag.data.parsing.masks import MaskParser
 from dag.data.parsing.network import NetworkParser, input_size, interpolation, normalise, padded_window
 from dag.data.parsing.separate import separate, with_joints

@@ -21,6 +21,7 @@ from dag.errors import UserError
 from dag.geometry import apply_affine, compose, crop_from_box, input_from_image
 from dag.person import Person, Source, read_persons, write_persons
 from dag.skeleton import COCO17
+from dag.work import Workers
 from tests.conftest import Rendered
 from tests.makers import make_person, make_toy_set
 
@@ -223,7 +224,7 @@ def test_what_the_cache_costs_in_pixels(real_data: Path, tmp_path: Path) -> None
     write_cache(
         tmp_path / "cache", tmp_path / "persons.parquet", tmp_path / "pool.arrow", root, input_wh=(192, 256),
         margin=1.25, variants=1, shard_mb=64.0, mask={"p": 0.0, "min_size": 10.0, "max_size": 40.0}, paste={"p": 0.0},
-        seed=1, workers=1,
+        seed=1, workers=Workers(1),
     )  # fmt: skip
     people = {row.person_id: row for row in rows}
     for augment, mean, most, covers in ((STILL, 0.01, 16, 1.0), (HRNET, 2.0, 255, 0.94)):

@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from dag.data.relabel import CHANGE_SCHEMA, Reason, decide, pixels_near, relabel, relabel_metrics, write_changes
 from dag.person import Occluder, Person, Source, Visibility, read_persons, write_persons
 from dag.skeleton import COCO17
+from dag.work import Workers
 from tests.imports import ROOT
 from tests.standing import HEIGHT, JOINTS, WIDTH, outline, standing
 
@@ -114,7 +115,7 @@ def rows_of_all_kinds() -> list[Person]:
 
 def test_decided_joints_change_and_nothing_else_does():
     before = rows_of_all_kinds()
-    after, changes, undecided = relabel(before, COCO17, margin=2.0)
+    after, changes, undecided = relabel(before, COCO17, margin=2.0, workers=Workers(1))
     assert [(c.person_id, c.occluder, c.reason) for c in changes] == [
         (1, "person", Reason.OTHER_MASK), (11, "self", Reason.OWN_MASK), (21, "object", Reason.NO_MASK),
     ]  # fmt: skip
@@ -139,9 +140,26 @@ def test_decided_joints_change_and_nothing_else_does():
         assert new.num_keypoints == old.num_keypoints
 
 
+def test_same_rows_and_changes_for_any_number_of_workers(tmp_path):
+    rows = [
+        replace(row, image_id=10 * copy + row.image_id, person_id=1000 * copy + row.person_id)
+        for copy in range(40)
+        for row in rows_of_all_kinds()
+    ]
+    files = []
+    for count in (0, 1, 2):
+        after, changes, undecided = relabel(rows, COCO17, margin=2.0, workers=Workers(count))
+        write_persons(tmp_path / "rows", after, COCO17)
+        write_changes(tmp_path / "changes", changes)
+        files.append([(tmp_path / name).read_bytes() for name in ("rows", "changes")])
+        assert undecided == {Reason.NEAR_BORDER: 40}
+        assert len(changes) == 120
+    assert files[0] == files[1] == files[2]
+
+
 def test_relabelling_again_changes_nothing():
-    once, _, undecided = relabel(rows_of_all_kinds(), COCO17, margin=2.0)
-    twice, changes, still = relabel(once, COCO17, margin=2.0)
+    once, _, undecided = relabel(rows_of_all_kinds(), COCO17, margin=2.0, workers=Workers(1))
+    twice, changes, still = relabel(once, COCO17, margin=2.0, workers=Workers(1))
     assert changes == []
     assert still == undecided
     for a, b in zip(once, twice):
@@ -152,13 +170,16 @@ def test_relabelling_again_changes_nothing():
 def test_truth_is_never_read_to_decide():
     rows = rows_of_all_kinds()
     blind = [replace(row, true_occluder=None) for row in rows]
-    for seeing, not_seeing in zip(relabel(rows, COCO17, margin=2.0)[0], relabel(blind, COCO17, margin=2.0)[0]):
+    for seeing, not_seeing in zip(
+        relabel(rows, COCO17, margin=2.0, workers=Workers(1))[0],
+        relabel(blind, COCO17, margin=2.0, workers=Workers(1))[0],
+    ):
         np.testing.assert_array_equal(seeing.occluder, not_seeing.occluder)
 
 
 def test_metrics_count_and_compare_with_the_truth():
     before = rows_of_all_kinds()
-    after, _, undecided = relabel(before, COCO17, margin=2.0)
+    after, _, undecided = relabel(before, COCO17, margin=2.0, workers=Workers(1))
     metrics = relabel_metrics(before, after, undecided)
     assert metrics["hidden_joints"] == 4
     assert metrics["decided"] == {"object": 1, "person": 1, "self": 1}

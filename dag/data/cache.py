@@ -2,29 +2,27 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from itertools import chain
+import os
+import shutil
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from joblib import Parallel, delayed
-
-from dag.data.crops import canvas_size, is_trainable, render_person, unlabelled_region
+from dag.data.cache_tasks import MADE_BY, Plan, check_room, make_shard, person_bytes
+from dag.data.crops import canvas_size
 from dag.data.cutout import Pool
-from dag.data.images import read_image
 from dag.data.occlusion import check_pool
-from dag.data.shards import MANIFEST, Crop, write_shards
+from dag.data.shards import MANIFEST, is_sound
 from dag.errors import UserError
-from dag.files import whole_folder, write_json
-from dag.person import Person, read_persons
+from dag.files import inside, read_json, write_json
+from dag.person import read_table, table_skeleton
 from dag.stage import progress
+from dag.work import Workers
 
 # Sizes of `mask_joints` are meant for an input of this height (192 x 256).
 REFERENCE_HEIGHT = 256
-# Photographs a worker has in flight: bounds memory.
-WINDOW = 16
 
 
 def write_cache(
@@ -40,11 +38,12 @@ def write_cache(
     mask: Mapping[str, float],
     paste: Mapping[str, float],
     seed: int,
-    workers: int,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Write the crops of all trainable people of the train split; the folder appears whole or not at all.
 
-    Same inputs, same bytes, for any number of workers. Memory does not grow with the number of people.
+    Same inputs, same bytes, whoever the workers are. They write the shards themselves; memory does not grow with the
+    number of people. What `folder` or a killed run holds of the same cache is kept, if every byte of it is right.
 
     Args:
         folder: shards and manifest go here.
@@ -54,85 +53,121 @@ def write_cache(
         input_wh: network input, width and height in pixels.
         margin: canvas over input, per side.
         variants: occluded renderings a person, beside the clean one.
-        shard_mb: megabytes a shard.
+        shard_mb: megabytes a shard, about; small sets have smaller ones.
         mask: probability `p` and the keywords of `mask_joints`, sizes for an input 256 pixels high.
         paste: probability `p` and the keywords of `paste_instance`.
         seed: of all randomness.
-        workers: processes.
+        workers: share the shards.
 
     Returns:
         The manifest.
 
     Raises:
-        UserError: nobody to train on, an unreadable photograph, or an empty pool although `paste["p"]` is not 0.
+        UserError: nobody to train on, an unreadable photograph, an empty pool although `paste["p"]` is not 0, or no
+            room. Nothing is left of what was written, and `folder` is as before.
     """
-    persons, skeleton = read_persons(persons_path, "train")
-    if not any(is_trainable(person) for person in persons):
-        raise UserError("nobody to train on", where=persons_path, expected="people with labelled joints", got=0)
+    rows = read_table(persons_path, "train")
     if paste["p"]:
         check_pool(Pool(pool_path))
+    canvas_wh = canvas_size(input_wh, margin)
+    plan = Plan(rows, canvas_wh, variants, shard_mb)
+    if not plan.files:
+        raise UserError("nobody to train on", where=persons_path, expected="people with labelled joints", got=0)
     shape = {"input_wh": input_wh, "variants": variants, "mask": dict(mask), "paste": dict(paste), "seed": seed}
     sources = {"persons": _sha256(persons_path), "pool": _sha256(pool_path)}
-    render = {**shape, "canvas_wh": canvas_size(input_wh, margin), "mask": _scaled(mask, input_wh[1])}
-    with whole_folder(folder) as partial:
-        shards = write_shards(partial, _all_crops(persons, str(root), str(pool_path), render, workers), shard_mb)
-        people = sum(shard["people"] for shard in shards)
+    shaped_by = {**sources, **shape, "margin": margin, "shard_mb": shard_mb, "made_by": MADE_BY}
+    digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()
+    make = partial(
+        make_shard,
+        root=Path(root).resolve(),
+        pool_path=Path(pool_path).resolve() if paste["p"] else None,
+        render={**shape, "canvas_wh": canvas_wh, "mask": _scaled(mask, input_wh[1])},
+        made_by=MADE_BY,
+    )
+    with _resumed_folder(Path(folder)) as work:
+        shards = _kept(work, Path(folder), digest)
+        tasks = _tasks(plan, work.resolve(), shards, seed, person_bytes(canvas_wh, variants))
+        for entry in workers.map(make, tasks, "shards", len(plan.files) - len(shards)):
+            shards[entry["file"]] = entry
+            write_json(work / MANIFEST, {"hash": digest, "shards": list(shards.values())})
         manifest = {
-            "skeleton": skeleton.text,
+            "skeleton": table_skeleton(rows, persons_path).text,
             "input_wh": input_wh,
-            "canvas_wh": render["canvas_wh"],
+            "canvas_wh": canvas_wh,
             "variants": variants,
-            "people": people,
-            "crops": people * (variants + 1),
-            "shards": shards,
-            "shaped_by": {**sources, **shape, "margin": margin, "shard_mb": shard_mb},
+            "people": sum(plan.people),
+            "crops": sum(plan.people) * (variants + 1),
+            "shards": [shards[file] for file in plan.files],
+            "shaped_by": shaped_by,
+            "hash": digest,
         }
-        manifest["hash"] = hashlib.sha256(json.dumps(manifest["shaped_by"], sort_keys=True).encode()).hexdigest()
-        write_json(partial / MANIFEST, manifest)
+        write_json(work / MANIFEST, manifest)
+        _clear(work, {MANIFEST, *plan.files})
     return manifest
 
 
-def _all_crops(
-    persons: list[Person], root: str, pool_path: str, render: dict[str, Any], workers: int
-) -> Iterator[list[Crop]]:
-    """Crops person by person, photograph after photograph, in the order of the rows."""
-    photos: dict[str, list[Person]] = {}
-    for person in persons:
-        photos.setdefault(person.image_path, []).append(person)
-    names = list(photos)
-    tasks = []
-    for name, people in photos.items():
-        other = names[np.random.default_rng((render["seed"], people[0].image_id)).integers(len(names))]
-        tasks.append(delayed(_photo_crops)(people, root, None if other == name else other, pool_path, render))
-    step = WINDOW * max(workers, 1)
-    with Parallel(n_jobs=max(workers, 1), return_as="generator") as parallel:
-        windows: Any = (parallel(tasks[start : start + step]) for start in range(0, len(tasks), step))
-        for crops in progress(chain.from_iterable(windows), "photographs", total=len(tasks)):
-            yield from crops
+def _tasks(plan: Plan, folder: Path, done: Container[str], seed: int, size: int) -> Iterator[tuple]:
+    """The first arguments of `make_shard` for each shard that is not done."""
+    missing = [shard for shard, file in enumerate(plan.files) if file not in done]
+    check_room(folder, sum(plan.people[shard] for shard in missing) * size)
+    for shard in missing:
+        rows, targets = plan.rows(shard)
+        yield folder / plan.files[shard], rows, targets, plan.others(rows, seed)
 
 
-def _photo_crops(
-    people: list[Person], root: str, other: str | None, pool_path: str, render: dict[str, Any]
-) -> list[list[Crop]]:
-    targets = [person for person in people if is_trainable(person)]
-    if not targets:
+def _kept(work: Path, folder: Path, digest: str) -> dict[str, dict[str, Any]]:
+    """Entries of sound shards of the same cache, by file: of a killed run in `work`, or linked there from `folder`."""
+    kept: dict[str, dict[str, Any]] = {}
+    for source in (work, folder):
+        entries = [entry for entry in _entries(source, digest) if entry["file"] not in kept]
+        for entry in progress(entries, f"check {source}") if entries else ():
+            if is_sound(source, entry):
+                kept[entry["file"]] = entry
+                if source is folder:
+                    _link(inside(folder, entry["file"]), inside(work, entry["file"]))
+    _clear(work, kept)
+    return kept
+
+
+def _entries(folder: Path, digest: str) -> list[dict[str, Any]]:
+    """What a folder's manifest lists, if it is of this cache."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except UserError:
         return []
-    image = read_image(root, people[0].image_path)
-    other_image = read_image(root, other) if other and render["mask"]["p"] else None
-    pool = _pool(pool_path) if render["paste"]["p"] else ()
-    unlabelled = unlabelled_region(people)
-    return [
-        render_person(
-            image, person, [p for p in people if p is not person], pool,
-            unlabelled=unlabelled, other_image=other_image, **render,
-        )
-        for person in targets
-    ]  # fmt: skip
+    of_this_cache = isinstance(manifest, dict) and manifest.get("hash") == digest
+    return manifest["shards"] if of_this_cache else []
 
 
-@lru_cache(maxsize=1)
-def _pool(path: str) -> Pool:
-    return Pool(path)
+def _link(source: Path, target: Path) -> None:
+    """A second name of a file, so that it takes no room twice; a copy where the file system cannot."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _clear(folder: Path, keep: Container[str]) -> None:
+    """Remove what killed workers left."""
+    for path in folder.iterdir():
+        if path.name not in keep:
+            path.unlink()
+
+
+@contextmanager
+def _resumed_folder(path: Path) -> Iterator[Path]:
+    """As `dag.files.whole_folder`, but what a killed run left in the temporary folder is still there."""
+    work = path.with_name(f".{path.name}.partial")
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        yield work
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(work, path)
+    except Exception:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def _scaled(mask: Mapping[str, float], input_height: int) -> dict[str, float]:

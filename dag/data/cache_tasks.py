@@ -53,7 +53,6 @@ class Plan:
     Attributes:
         files: names of the shards.
         people: number of people in each, as even as can be.
-        person_bytes: size of a person's renderings.
     """
 
     def __init__(self, rows: pa.Table, canvas_wh: tuple[int, int], variants: int, shard_mb: float):
@@ -64,9 +63,7 @@ class Plan:
         some = (self._rows.slice(start, 1000) for start in range(0, len(rows), 1000))
         trainable = [is_trainable(person) for part in some for person in table_to_persons(part)]
         targets = np.flatnonzero(trainable)
-        width, height = canvas_wh
-        self.person_bytes = (variants + 1) * (3 * width * height + width * height // IGNORE_STRIDE**2)
-        fitting = max(int(shard_mb * 1e6 / self.person_bytes), 1)
+        fitting = max(int(shard_mb * 1e6 / person_bytes(canvas_wh, variants)), 1)
         count = max(-(-len(targets) // fitting), min(len(targets), LEAST_SHARDS))
         self._targets = np.array_split(targets, count) if count else []
         self.people = [len(part) for part in self._targets]
@@ -75,8 +72,8 @@ class Plan:
     def rows(self, shard: int) -> tuple[pa.Table, Int[np.ndarray, " T"]]:
         """All rows of a shard's photographs, and the numbers of those among them that are rendered."""
         targets, numbers = self._targets[shard], self._photographs
-        first = np.searchsorted(numbers, numbers[targets[0]])
-        last = np.searchsorted(numbers, numbers[targets[-1]], side="right")
+        first = int(np.searchsorted(numbers, numbers[targets[0]]))
+        last = int(np.searchsorted(numbers, numbers[targets[-1]], side="right"))
         return self._rows.take(np.arange(first, last)), targets - first
 
     def others(self, rows: pa.Table, seed: int) -> dict[str, str]:
@@ -85,6 +82,12 @@ class Plan:
         names = self._rows["image_path"]
         drawn = {name: np.random.default_rng((seed, id_)).integers(len(self._starts)) for name, id_ in ids.items()}
         return {name: names[int(self._starts[number])].as_py() for name, number in drawn.items()}
+
+
+def person_bytes(canvas_wh: tuple[int, int], variants: int) -> int:
+    """Size of a person's renderings; what is stored beside the pixels is small."""
+    width, height = canvas_wh
+    return (variants + 1) * (3 * width * height + width * height // IGNORE_STRIDE**2)
 
 
 def _numbers(rows: pa.Table) -> Int[np.ndarray, " N"]:
@@ -97,12 +100,11 @@ def make_shard(
     rows: pa.Table,
     targets: Int[np.ndarray, " T"],
     others: dict[str, str],
-    root: Path,
-    pool: tuple[Path, str] | None,
-    render: dict[str, Any],
     *,
+    root: Path,
+    pool_path: Path | None,
+    render: dict[str, Any],
     made_by: dict[str, str],
-    size: int,
 ) -> dict[str, Any]:
     """Render and write one shard, whole or not at all.
 
@@ -111,10 +113,9 @@ def make_shard(
         rows, targets: as `Plan.rows`.
         others: another photograph for each photograph, as `Plan.others`.
         root: data root of the photographs.
-        pool: the pool file and its hash; None where nobody is pasted.
+        pool_path: the pool file; None where nobody is pasted.
         render: the keywords of `render_person`.
         made_by: `MADE_BY` of the process that shares out.
-        size: about as many bytes are needed.
 
     Returns:
         Its entry in the manifest.
@@ -125,13 +126,24 @@ def make_shard(
     if made_by != MADE_BY:
         do = "restart the cluster's workers, with the same versions everywhere"
         raise UserError("a worker has other code or libraries", expected=made_by, got=MADE_BY, do=do)
-    people = table_to_persons(rows)
-    found = Pool(pool[0]) if pool else ()
+    people, pool = table_to_persons(rows), Pool(pool_path) if pool_path else ()
     try:
-        return write_shard(path, _crops(people, set(targets.tolist()), others, root, found, render))
+        return write_shard(path, _crops(people, set(targets.tolist()), others, root, pool, render))
     except OSError as error:
-        free = shutil.disk_usage(path.parent).free
-        raise UserError("cannot write", where=path, expected=f"room for {size} bytes", got=f"{free} bytes free, {error}") from None
+        size = len(targets) * person_bytes(render["canvas_wh"], render["variants"])
+        raise _no_room(path, size, error) from None
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise a UserError if `folder` has no room for so many bytes."""
+    if size > shutil.disk_usage(folder).free:
+        raise _no_room(folder, size, "the cache does not fit")
+
+
+def _no_room(path: Path, size: int, why: object) -> UserError:
+    free = shutil.disk_usage(path.parent).free
+    do = "make room, or lower cache.variants"
+    return UserError("cannot write", where=path, expected=f"{size} bytes", got=f"{free} bytes free ({why})", do=do)
 
 
 def _crops(
@@ -145,12 +157,15 @@ def _crops(
     """Renderings target after target."""
     for name, group in groupby(enumerate(people), key=lambda entry: entry[1].image_path):
         members = list(group)
+        wanted = [person for number, person in members if number in targets]
+        if not wanted:
+            continue
         image, together = read_image(root, name), [person for _, person in members]
         other = others[name] if render["mask"]["p"] else name
         other_image = None if other == name else read_image(root, other)
         unlabelled = unlabelled_region(together)
-        for person in (person for number, person in members if number in targets):
-            neighbours = [other for other in together if other is not person]
+        for person in wanted:
+            neighbours = [neighbour for neighbour in together if neighbour is not person]
             yield render_person(
                 image, person, neighbours, pool, unlabelled=unlabelled, other_image=other_image, **render
             )

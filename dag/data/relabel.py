@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from dag.files import whole_file
 from dag.geometry import inside_image
 from dag.person import Occluder, Person, Source, Visibility
 from dag.skeleton import Skeleton
-from dag.stage import progress
+from dag.work import Workers
+
+BUNDLE = 32
+"""Photographs that a worker takes at a time."""
 
 
 class Reason(StrEnum):
@@ -89,7 +93,7 @@ CHANGE_SCHEMA = pa.schema(
 
 
 def relabel(
-    persons: Sequence[Person], skeleton: Skeleton, *, margin: float
+    persons: Sequence[Person], skeleton: Skeleton, *, margin: float, workers: Workers
 ) -> tuple[list[Person], list[Change], Counter[Reason]]:
     """Decide what hides each joint with visibility 1.
 
@@ -100,6 +104,7 @@ def relabel(
         persons: all rows of the photographs.
         skeleton: what the joints are.
         margin: pixels round a joint in which the answer must be the same everywhere.
+        workers: share the photographs.
 
     Returns:
         The rows, in order; the changes, in order of rows and joints; why the other hidden joints stayed undecided.
@@ -107,18 +112,26 @@ def relabel(
     photographs: dict[tuple[str, str, int], list[int]] = {}
     for number, person in enumerate(persons):
         photographs.setdefault((person.dataset, person.split, person.image_id), []).append(number)
-    rows = list(persons)
-    changes: list[tuple[int, Change]] = []
-    undecided: Counter[Reason] = Counter()
-    for numbers in progress(photographs.values(), "photographs"):
-        people = [persons[number] for number in numbers]
-        if not any((person.visibility == Visibility.HIDDEN).any() for person in people):
-            continue
-        for number, decisions in zip(numbers, decide(people, margin)):
-            rows[number], changed = _apply(persons[number], decisions, skeleton)
-            changes += [(number, change) for change in changed]
-            undecided.update(reason for reason in decisions.values() if reason not in OCCLUDER_OF)
-    return rows, [change for _, change in sorted(changes, key=lambda entry: entry[0])], undecided
+    hidden = [numbers for numbers in photographs.values() if any(_has_hidden(persons[number]) for number in numbers)]
+    bundles = [hidden[start : start + BUNDLE] for start in range(0, len(hidden), BUNDLE)]
+    tasks = (([[persons[number] for number in numbers] for numbers in bundle], margin) for bundle in bundles)
+    decided = chain.from_iterable(workers.map(_decide_all, tasks, "photographs", len(bundles)))
+    decisions = dict(zip(chain.from_iterable(hidden), chain.from_iterable(decided)))
+    rows, changes, undecided = list(persons), [], Counter()
+    for number in sorted(decisions):
+        rows[number], changed = _apply(persons[number], decisions[number], skeleton)
+        changes += changed
+        undecided.update(reason for reason in decisions[number].values() if reason not in OCCLUDER_OF)
+    return rows, changes, undecided
+
+
+def _has_hidden(person: Person) -> bool:
+    return bool((person.visibility == Visibility.HIDDEN).any())
+
+
+def _decide_all(photographs: Sequence[Sequence[Person]], margin: float) -> list[list[dict[int, Reason]]]:
+    """`decide` of several."""
+    return [decide(people, margin) for people in photographs]
 
 
 def decide(people: Sequence[Person], margin: float) -> list[dict[int, Reason]]:

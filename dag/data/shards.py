@@ -182,10 +182,14 @@ class Shards:
     def _record(self, index: int) -> pa.RecordBatch:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        number = int(self._starts.searchsorted(index, side="right")) - 1
         if number not in self._readers:
             self._readers[number] = self._open(self.manifest["shards"][number])
-        return self._readers[number].get_batch(index - int(self._starts[number]))
+        try:
+            return self._readers[number].get_batch(index - int(self._starts[number]))
+        except (OSError, pa.ArrowInvalid) as error:
+            path = self.folder / self.manifest["shards"][number]["file"]
+            raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
 
     def _open(self, shard: dict[str, Any]) -> pa.ipc.RecordBatchFileReader:
         path = inside(self.folder, shard["file"])

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+
 @dataclass(frozen=True)
 class Coding:
     """One coding.
@@ -71,8 +72,9 @@ class Coding:
     def mirror(self, heatmaps: Float[Tensor, "B J H W"], flip_index: Tensor) -> Float[Tensor, "B J H W"]:
         """Heatmaps of the mirrored crop as heatmaps of the crop, joints renamed.
 
-        The mirror of heatmap pixel i stands for input pixel W - 1 - i * stride. Aligned, that is heatmap pixel w - 1 - i;
-        else it is nearer to w - i, so the result moves by a pixel (HRNet lib/core/function.py, TEST.SHIFT_HEATMAP).
+        The mirror of heatmap pixel i stands for input pixel W - 1 - i * stride. Aligned, that is heatmap pixel
+        w - 1 - i; else it is nearer to w - i, so the result moves by a pixel (HRNet lib/core/function.py,
+        TEST.SHIFT_HEATMAP).
         """
         back = heatmaps.flip(-1)[:, flip_index]
         return back if self.aligned else torch.cat([back[..., :1], back[..., :-1]], dim=-1)
@@ -122,9 +124,7 @@ def decode_dark(
     return xy + _newton(slope, along_x / 4, across / 4, along_y / 4) * inside[..., None], score
 
 
-def decode_udp(
-    heatmaps: Float[Tensor, "B J H W"], sigma: float
-) -> tuple[Float[Tensor, "B J 2"], Float[Tensor, "B J"]]:
+def decode_udp(heatmaps: Float[Tensor, "B J H W"], sigma: float) -> tuple[Float[Tensor, "B J 2"], Float[Tensor, "B J"]]:
     """As `decode_dark`, differences over one pixel, also on the border, where the outermost pixel is repeated.
 
     Huang et al., The Devil Is in the Details (UDP), CVPR 2020; as mmpose's `refine_keypoints_dark_udp`.

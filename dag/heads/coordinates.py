@@ -49,4 +49,3 @@ def soft_argmax(
     x = share.sum(2) @ torch.arange(width, device=heatmaps.device, dtype=torch.float32)
     y = share.sum(3) @ torch.arange(height, device=heatmaps.device, dtype=torch.float32)
     return torch.stack([x, y], -1), peaks(heatmaps)[1]
-

@@ -14,8 +14,8 @@ RADIUS = 12
 class SimccHead(nn.Module):
     """A 1 x 1 convolution to a picture a joint, and two linear layers from it to the bins along x and along y.
 
-    What it says is one tensor `[B, J, bins]`: logits of `2 W` bins along x, then of `2 H` bins along y; bin b stands for
-    input pixel b / 2.
+    What it says is one tensor `[B, J, bins]`: logits of `2 W` bins along x, then of `2 H` bins along y; bin b stands
+    for input pixel b / 2.
 
     Args:
         channels: of the features.

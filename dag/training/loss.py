@@ -9,7 +9,10 @@ def multi_person_loss(
     targets: Float[Tensor, "B J H W"],
     ignore: Bool[Tensor, "B H W"] | Float[Tensor, "B H W"],
 ) -> Float[Tensor, ""]:
-    """l_m: as `HeatmapHead.loss`, for everyone's joints; nothing is asked where `ignore` is 1 (un-annotated people, crowds)."""
+    """l_m: as `HeatmapHead.loss`, for everyone's joints.
+
+    Nothing is asked where `ignore` is 1 (un-annotated people, crowds).
+    """
     error = (heatmaps.float() - targets) ** 2
     return 0.5 * (error * (1 - ignore.float())[:, None]).mean()
 

@@ -1,8 +1,10 @@
 """Photographs with their truth as a folder in COCO's layout."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from dag.errors import UserError
 from dag.files import whole_folder
 from dag.person import Occluder, Visibility
 from dag.skeleton import COCO17
-from dag.stage import progress
+from dag.work import Workers
 
 JPEG_QUALITY = 92
+
+BUNDLE = 8
+"""Photographs that a worker takes at a time."""
 
 
 def write_figures(
@@ -31,7 +36,7 @@ def write_figures(
     people: int,
     occlusion: float,
     seed: int,
-    workers: int,
+    workers: Workers,
 ) -> None:
     """Render the photographs of every split into `folder`, whole or not at all.
 
@@ -56,21 +61,13 @@ def write_figures(
             (partial / name).mkdir(parents=True)
         first_image, first_person = 1, 1
         for split, count in counts.items():
-            tasks = ((partial, seed, split, index, first_image + index) for index in range(count))
-            results = progress(_photos(tasks, setting, workers), f"render {split}", total=count)
-            images, annotations = _number(results, first_person)
+            write = functools.partial(_write_photos, partial.resolve(), seed, split, first_image, **setting)
+            tasks = [(start, min(start + BUNDLE, count)) for start in range(0, count, BUNDLE)]
+            photos = chain.from_iterable(workers.map(write, tasks, f"render {split}"))
+            images, annotations = _number(photos, first_person)
             dataset = {**_header(seed, setting), "images": images, "annotations": annotations}
             (partial / f"annotations/person_keypoints_{split}.json").write_text(json.dumps(dataset) + "\n")
             first_image, first_person = first_image + count, first_person + len(annotations)
-
-
-def _photos(tasks: Iterable, setting: dict, workers: int) -> Iterable:
-    """`_write_photo` of every task, in order, by several processes."""
-    from joblib import Parallel, delayed
-
-    return Parallel(n_jobs=max(workers, 1), return_as="generator")(
-        delayed(_write_photo)(*task, **setting) for task in tasks
-    )
 
 
 def encode_jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
@@ -102,20 +99,18 @@ def annotation(truth: Truth, image_id: int) -> dict:
     }
 
 
+def _write_photos(
+    folder: Path, seed: int, split: str, first_image: int, start: int, end: int, **setting: Any
+) -> list[tuple[dict, list]]:
+    """`_write_photo` of the photographs `start` up to `end` of a split; the first one has the id `first_image`."""
+    return [_write_photo(folder, seed, split, index, first_image + index, **setting) for index in range(start, end)]
+
+
 def _write_photo(
-    folder: Path,
-    seed: int,
-    split: str,
-    index: int,
-    image_id: int,
-    width: int,
-    height: int,
-    people: int,
-    occlusion: float,
+    folder: Path, seed: int, split: str, index: int, image_id: int, *, width: int, height: int, **setting: Any
 ) -> tuple[dict, list]:
     """Render and write one photograph; returns its image entry and its people's annotations, without their ids."""
-    cv2.setNumThreads(1)
-    photo = render_photo(seed, split, index, width=width, height=height, people=people, occlusion=occlusion)
+    photo = render_photo(seed, split, index, width=width, height=height, **setting)
     name = f"{split}/{image_id:012d}"
     jpeg = encode_jpeg(photo.image)
     (folder / f"{name}.jpg").write_bytes(jpeg)

@@ -1,0 +1,169 @@
+"""The same bytes from a real Dask cluster of two workers, one of which is killed in the middle."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from dag.data.parsing.masks import MaskParser
+from dag.data.pool import build_pool
+from dag.data.relabel import relabel, write_changes
+from dag.errors import UserError
+from dag.person import write_persons
+from dag.skeleton import COCO17
+from dag.work import Workers
+from tests.imports import ROOT
+from tests.makers import make_toy_set
+from tests.test_cache import _bytes, _cache
+from tests.test_pool import everybody, root  # noqa: F401, a fixture
+from tests.test_quality import LIMITS
+from tests.test_relabel import rows_of_all_kinds
+
+
+class Cluster:
+    """A scheduler and two workers on loopback, each a process of its own, at work in another folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self._port}"
+        self.workers: list[subprocess.Popen] = []
+        self.scheduler = self._start("scheduler", "--port", str(self._port))
+
+    def complete(self) -> None:
+        """Start workers until there are two."""
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        while len(self.workers) < 2:
+            self.workers.append(self._start("worker", self.address, "--no-nanny", "--nthreads", "1"))
+        with Client(self.address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+
+    def _start(self, *words: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *words, "--host", "127.0.0.1", "--no-dashboard"], cwd=self._folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Kill everybody."""
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+class LosesOne(Workers):
+    """The cluster; after the first result one of its two workers is killed."""
+
+    def __init__(self, cluster: Cluster):
+        super().__init__(0, "dask", cluster.address)
+        self._victim = cluster.workers[0]
+
+    def map(self, function: Callable, tasks: Iterable, description: str, total: int | None = None) -> Iterator:
+        for number, result in enumerate(super().map(function, tasks, description, total)):
+            if number == 0:
+                self._victim.send_signal(signal.SIGKILL)
+                assert self._victim.wait() == -signal.SIGKILL
+            yield result
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("elsewhere"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(together: Cluster) -> Cluster:
+    together.complete()
+    return together
+
+
+def test_cache(cluster: Cluster, tmp_path: Path) -> None:
+    make_toy_set(tmp_path, photographs=60)
+    _cache(tmp_path, "one")
+    _cache(tmp_path, "cluster", workers=LosesOne(cluster))
+    assert _bytes(tmp_path / "cluster") == _bytes(tmp_path / "one")
+    assert len(_bytes(tmp_path / "one")) == 61
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "cluster", "persons.parquet", "photos", "pool.arrow"}
+
+
+def test_pool(cluster: Cluster, tmp_path: Path, root: Path) -> None:  # noqa: F811
+    rows = [
+        replace(row, person_id=100 * copy + row.person_id, image_path=f"{copy}/{row.image_path}")
+        for copy in range(12)
+        for people in everybody().values()
+        for row in people
+    ]
+    for copy in range(12):
+        (tmp_path / str(copy)).symlink_to(root)
+    for name, workers in (("one", Workers(1)), ("cluster", LosesOne(cluster))):
+        path = tmp_path / name
+        qualities = build_pool(path, rows, tmp_path, MaskParser(), COCO17, **LIMITS, workers=workers)
+        assert sum(quality.rejection is None for quality in qualities) == 12
+    assert (tmp_path / "cluster").read_bytes() == (tmp_path / "one").read_bytes()
+
+
+def test_relabel(cluster: Cluster, tmp_path: Path) -> None:
+    rows = [
+        replace(row, image_id=10 * copy + row.image_id, person_id=1000 * copy + row.person_id)
+        for copy in range(100)
+        for row in rows_of_all_kinds()
+    ]
+    files = []
+    for workers in (Workers(1), LosesOne(cluster)):
+        after, changes, _ = relabel(rows, COCO17, margin=2.0, workers=workers)
+        write_persons(tmp_path / "rows", after, COCO17)
+        write_changes(tmp_path / "changes", changes)
+        files.append([(tmp_path / name).read_bytes() for name in ("rows", "changes")])
+    assert files[0] == files[1]
+
+
+def _sleep(number: int) -> int:
+    time.sleep(0.1)
+    return number
+
+
+def _refuse(number: int) -> None:
+    raise UserError("no", got=number)
+
+
+def test_errors_of_tasks_come_through(cluster: Cluster) -> None:
+    with pytest.raises(UserError, match=r"^no: got 7$"):
+        list(Workers(0, "dask", cluster.address).map(_refuse, [(7,)], "numbers"))
+
+
+def test_cluster_without_workers_is_given_up(tmp_path: Path) -> None:
+    cluster, started = Cluster(tmp_path), time.monotonic()
+    try:
+        with Client(cluster.address, timeout=60, set_as_default=False):
+            started = time.monotonic()
+        with pytest.raises(UserError, match=rf"^{cluster.address}: the cluster has no workers; start `dask scheduler`"):
+            list(Workers(0, "dask", cluster.address).map(_sleep, [(7,)], "numbers"))
+        assert time.monotonic() - started < 20
+    finally:
+        cluster.close()
+
+
+def test_cluster_that_dies_is_one_line(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.complete()
+        results = Workers(0, "dask", cluster.address).map(_sleep, [(number,) for number in range(99)], "numbers")
+        assert next(results) == 0
+        cluster.scheduler.kill()
+        with pytest.raises(UserError, match=rf"^{cluster.address}: the cluster died: got .*; see the logs"):
+            list(results)
+    finally:
+        cluster.close()
