@@ -138,7 +138,7 @@ def test_colour_order_and_normalisation():
 
 def test_window_stays_on_the_photograph():
     person = replace(standing(1, 60), bbox_xywh=np.array([2.5, 0, 60, 100.0]))
-    assert padded_window(person, WIDTH, HEIGHT) == (0, 0, 78, 116)
+    assert padded_window(person.bbox_xywh, WIDTH, HEIGHT) == (0, 0, 78, 116)
 
 
 def test_neighbours_mask_is_taken_away(parser):

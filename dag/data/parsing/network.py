@@ -59,7 +59,7 @@ class NetworkParser:
         self, image: UInt8[np.ndarray, "H W 3"], people: Sequence[Person], targets: Sequence[int]
     ) -> list[Parsed]:
         """Part maps of the padded boxes."""
-        windows = [padded_window(people[target], image.shape[1], image.shape[0]) for target in targets]
+        windows = [padded_window(people[target].bbox_xywh, image.shape[1], image.shape[0]) for target in targets]
         parsed = []
         for target, window, (person, parts) in zip(targets, windows, self.scores(image, windows)):
             part_map = self.part_map(person, parts)
@@ -129,9 +129,9 @@ class NetworkParser:
         return outputs
 
 
-def padded_window(person: Person, image_width: int, image_height: int) -> tuple[int, int, int, int]:
-    """Left, top, width, height of a person's box with `CONTEXT` round it, in whole pixels of the photograph."""
-    x, y, width, height = person.bbox_xywh
+def padded_window(bbox_xywh: Float[np.ndarray, "4"], image_width: int, image_height: int) -> tuple[int, int, int, int]:
+    """Left, top, width, height of a box with `CONTEXT` round it, in whole pixels of the photograph."""
+    x, y, width, height = bbox_xywh
     pad = CONTEXT * max(width, height)
     left, top = max(int(x - pad), 0), max(int(y - pad), 0)
     right, bottom = min(int(x + width + pad) + 1, image_width), min(int(y + height + pad) + 1, image_height)
