@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -77,7 +78,7 @@ def coco(parser: Parser, root: Path) -> Iterator[float]:
                 yield overlap(parsed, truth)
 
 
-def main(parser: Path = typer.Argument(Path("presets/parsers/bodypix.yaml"))) -> None:
+def main(parser: Annotated[Path, typer.Argument()] = Path("presets/parsers/bodypix.yaml")) -> None:
     data = Path(os.environ["DAG_REAL_DATA"]) / "data"
     network = load_parser(parser, COCO17)
     if not isinstance(network, NetworkParser):
