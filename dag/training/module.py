@@ -65,15 +65,14 @@ class PoseTraining(L.LightningModule):
         output = self.model(self._inputs(batch), center_offsets)
         input_hw = (self.input_wh[1], self.input_wh[0])
         xy, labelled = batch["keypoints_input_xy"], batch["visibility"] > 0
+        stride = float(self.model.backbone.stride)  # type: ignore[arg-type]
         losses = {"target": self.model.head.loss(output.target, xy[:, 0], labelled[:, 0], input_hw)}
         if output.multi_person_heatmaps is not None:
             size = (output.multi_person_heatmaps.shape[-2], output.multi_person_heatmaps.shape[-1])
             everyone = self.model.multi_person_head.targets(xy, labelled, size, input_hw)
-            stride = self.model.backbone.stride
             ignore = warp_ignore(batch["ignore"], batch["input_from_canvas"], size, stride).bool()
             losses["multi_person"] = multi_person_loss(output.multi_person_heatmaps, everyone, ignore)
         if output.refined_xy is not None:
-            stride = self.model.backbone.stride
             losses["graph"] = coordinate_loss(output.refined_xy / stride, xy[:, 0] / stride, labelled[:, 0])
         return losses
 
