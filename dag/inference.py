@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,11 +66,12 @@ def predict_poses(
         for crops in _batches(progress(loader, "photographs"), batch_size):
             images = normalise(crops.to(device).permute(0, 3, 1, 2).float() / 255)
             found.append([part.cpu().double().numpy() for part in predict_crops(model, images, flip_index, flip)])
+    head: Any = model.head
     given_order = np.argsort([index for people in photographs for index in people])
     head_xy, scores, *graph_xy = (np.concatenate(parts)[given_order] for parts in zip(*found))
     return [
         to_photograph(output, person, input_xy, joint_scores, input_wh)
-        for output, input_xys in zip((model.head.output, "graph"), (head_xy, *graph_xy))
+        for output, input_xys in zip((head.output, "graph"), (head_xy, *graph_xy))
         for person, input_xy, joint_scores in zip(persons, input_xys, scores)
     ]
 
@@ -94,16 +96,17 @@ def predict_crops(
         images: normalised crops.
         flip_index: `Skeleton.flip_index`.
     """
+    head: Any = model.head
     width, input_hw = images.shape[-1], (images.shape[-2], images.shape[-1])
     output = model(images)
     target, refined_xy = output.target, output.refined_xy
     if flip:
         mirrored = model(images.flip(-1))
-        target = (target + model.head.mirror(mirrored.target, flip_index)) / 2
+        target = (target + head.mirror(mirrored.target, flip_index)) / 2
         if refined_xy is not None:
             x, y = mirrored.refined_xy[:, flip_index].unbind(-1)
             refined_xy = (refined_xy + torch.stack([width - 1 - x, y], dim=-1)) / 2
-    parts = list(model.head.decode(target, input_hw))
+    parts = list(head.decode(target, input_hw))
     return parts if refined_xy is None else [*parts, refined_xy]
 
 

@@ -91,9 +91,9 @@ class DagPose(nn.Module):
         if graph is not None and graph.joints != head.joints:
             raise UserError("graph and head differ in joints", expected=head.joints, got=graph.joints)
         self.backbone = backbone
-        self.head = head
+        self.head: Any = head
         self.attention = attention
-        self.multi_person_head = multi_person_head
+        self.multi_person_head: Any = multi_person_head
         self.graph = graph
         self.center_jitter = center_jitter
         self.soft = _known("decode", decode, DECODES) == "soft"

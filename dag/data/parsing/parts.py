@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,8 @@ class LabelMap:
 
     def decode(self) -> UInt8[np.ndarray, "H W"]:
         """The label of each pixel."""
-        return cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_UNCHANGED)
+        labels: Any = cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_UNCHANGED)
+        return labels
 
 
 def encode_labels(labels: UInt8[np.ndarray, "H W"]) -> bytes:

@@ -74,7 +74,7 @@ class PartCrops(Dataset):
         image, labels = read_image(root, entry.image_path), self.translations[number][entry.decode()]
         affine, flipped = self._affine(window, np.random.default_rng((self.seed, self.epoch, index)))
         image = cv2.warpAffine(image, affine, (self.side, self.side))
-        labels = cv2.warpAffine(labels, affine, (self.side, self.side), flags=cv2.INTER_NEAREST)
+        labels = np.asarray(cv2.warpAffine(labels, affine, (self.side, self.side), flags=cv2.INTER_NEAREST))
         return {"image": image, "labels": self.mirrored[labels] if flipped else labels, "key": index}
 
     def _affine(
