@@ -65,7 +65,7 @@ def mask_joints(
     starts = pixels[0, joints] - (rng.random((count, 2)) * sizes).astype(int)
     ends = np.minimum(starts + sizes.astype(int), (width, height))
     starts = np.maximum(starts, 0)
-    inside = ((pixels >= starts[:, None, None]) & (pixels < ends[:, None, None])).all(axis=-1)
+    inside = np.all((pixels >= starts[:, None, None]) & (pixels < ends[:, None, None]), axis=-1)
     free, room = _room(people, max_covered)
     occluded, covered = None, np.zeros(people.visibility.shape, dtype=bool)
     for (left, top), (right, bottom), joints_inside in zip(starts.tolist(), ends.tolist(), inside):

@@ -71,10 +71,10 @@ class PartCrops(Dataset):
         number, row, window = self.windows[index]
         table, root = self.tables[number]
         entry = table[row]
-        image, labels = read_image(root, entry.image_path), self.translations[number][entry.decode()]
+        image, whole = read_image(root, entry.image_path), self.translations[number][entry.decode()]
         affine, flipped = self._affine(window, np.random.default_rng((self.seed, self.epoch, index)))
         image = cv2.warpAffine(image, affine, (self.side, self.side))
-        labels = np.asarray(cv2.warpAffine(labels, affine, (self.side, self.side), flags=cv2.INTER_NEAREST))
+        labels: Any = cv2.warpAffine(whole, affine, (self.side, self.side), flags=cv2.INTER_NEAREST)
         return {"image": image, "labels": self.mirrored[labels] if flipped else labels, "key": index}
 
     def _affine(
