@@ -1,5 +1,6 @@
 """How a stage script runs: typed options, one-line errors, a progress bar with an estimate."""
 
+import errno
 import inspect
 import sys
 from collections.abc import Callable, Iterable
@@ -12,9 +13,14 @@ from dag.errors import UserError
 
 T = TypeVar("T")
 
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
 
 def run(stage: Callable[..., None]) -> None:
-    """Run a stage function as a command: its parameters are options, a `UserError` is one line and exit status 1."""
+    """Run a stage function as a command: its parameters are options.
+
+    A `UserError`, and a disk that is full or cannot be written, is one line and exit status 1.
+    """
     signature = inspect.signature(stage)
     options = [
         parameter.replace(default=typer.Option(... if parameter.default is parameter.empty else parameter.default))
@@ -27,6 +33,10 @@ def run(stage: Callable[..., None]) -> None:
         app()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        sys.exit(f"error: cannot write: got {error}; make room, or look at the folder's permissions")
 
 
 def progress(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:

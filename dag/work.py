@@ -51,6 +51,8 @@ class Workers:
             UserError: the cluster does not answer, or processes died. Errors of tasks come through.
         """
         total = len(tasks) if isinstance(tasks, Sized) else total
+        if total == 0:
+            return
         here = self.backend == "loky" and self.count <= 1
         results = (function(*task) for task in tasks) if here else self._shared(function, tasks)
         with closing(results):

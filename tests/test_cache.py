@@ -268,7 +268,7 @@ def test_a_worker_with_other_code_is_refused(toy: Path) -> None:
     stale = {**MADE_BY, "code": "0"}
     with pytest.raises(UserError, match=r"a worker has other code or libraries: .*; restart the cluster's workers"):
         make_shard(
-            toy / "x", pa.table({}), np.zeros(0, int), {}, root=toy, pool_path=None, render={}, made_by=stale
+            toy / "x", pa.table({}), np.zeros(0, int), {}, root=toy, pool_path=None, render={}, digest="", made_by=stale
         )  # fmt: skip
 
 

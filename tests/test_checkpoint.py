@@ -70,23 +70,27 @@ def test_a_published_file_loads_whole(tmp_path: Path) -> None:
     load_parsing_weights(network, tmp_path / "schp.pth")
     loaded = network.state_dict()
     assert torch.equal(loaded["conv1.weight"], state["module.conv1.weight"])
-    torch.testing.assert_close(loaded["bn1.weight"], state["module.bn1.weight"].abs() + 1e-5)
-    torch.testing.assert_close(loaded["fushion.1.weight"], state["module.fushion.1.weight"].abs() + 1e-5)
+    for name in ("bn1", "layer3.22.bn3", "layer1.0.downsample.1", "fushion.1"):
+        assert torch.equal(loaded[f"{name}.weight"], state[f"module.{name}.weight"].abs() + 1e-5)
     assert torch.equal(loaded["fushion.1.bias"], state["module.fushion.1.bias"])
 
 
-def test_inplace_abn_by_hand() -> None:
+def test_inplace_abn_by_hand(tmp_path: Path) -> None:
     """(x - mean) / sqrt(var + eps) * (|weight| + eps) + bias, then a leaky ReLU of slope .01."""
     torch.manual_seed(0)
-    weight, bias, mean, var = torch.randn(6), torch.randn(6), torch.randn(6), torch.rand(6) + 0.1
-    x = torch.randn(2, 6, 5, 4)
+    network = Ce2p(5)
+    state = network.state_dict()
+    weight, bias, mean, var = torch.randn(32), torch.randn(32), torch.randn(32), torch.rand(32) + 0.1
+    weight[:4] = torch.tensor([0.0, -0.0, 1e-5, -1e-5])  # where eps is all, or half, of the scale
+    entries = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
+    torch.save(state | {f"fushion.1.{name}": value for name, value in entries.items()}, tmp_path / "abn.pth")
+    load_parsing_weights(network, tmp_path / "abn.pth")
+    layer = network.fushion[1].eval()
+    assert isinstance(layer, ActivatedNorm)
+    x = 1e5 * torch.randn(2, 32, 5, 4)
     columns = [value[None, :, None, None] for value in (weight, bias, mean, var)]
     scaled = (x - columns[2]) / (columns[3] + 1e-5).sqrt() * (columns[0].abs() + 1e-5) + columns[1]
-    layer = ActivatedNorm(6).eval()
-    layer.load_state_dict(
-        {"weight": weight.abs() + 1e-5, "bias": bias, "running_mean": mean, "running_var": var}, strict=False
-    )
-    torch.testing.assert_close(layer(x), F.leaky_relu(scaled, 0.01))
+    torch.testing.assert_close(layer(x), F.leaky_relu(scaled, 0.01), rtol=1e-4, atol=1e-5)
 
 
 def test_own_files_are_taken_as_they_are(tmp_path: Path) -> None:

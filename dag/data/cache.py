@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dag.data.cache_tasks import MADE_BY, Plan, check_room, make_shard, person_bytes
+from dag.data.cache_tasks import MADE_BY, Plan, check_room, make_shard, note_path, person_bytes
 from dag.data.crops import canvas_size
 from dag.data.cutout import Pool
 from dag.data.occlusion import check_pool
@@ -82,6 +82,7 @@ def write_cache(
         root=Path(root).resolve(),
         pool_path=Path(pool_path).resolve() if paste["p"] else None,
         render={**shape, "canvas_wh": canvas_wh, "mask": _scaled(mask, input_wh[1])},
+        digest=digest,
         made_by=MADE_BY,
     )
     with _resumed_folder(Path(folder)) as work:
@@ -89,7 +90,6 @@ def write_cache(
         tasks = _tasks(plan, work.resolve(), shards, seed, person_bytes(canvas_wh, variants))
         for entry in workers.map(make, tasks, "shards", len(plan.files) - len(shards)):
             shards[entry["file"]] = entry
-            write_json(work / MANIFEST, {"hash": digest, "shards": list(shards.values())})
         manifest = {
             "skeleton": table_skeleton(rows, persons_path).text,
             "input_wh": input_wh,
@@ -125,18 +125,21 @@ def _kept(work: Path, folder: Path, digest: str) -> dict[str, dict[str, Any]]:
                 kept[entry["file"]] = entry
                 if source is folder:
                     _link(inside(folder, entry["file"]), inside(work, entry["file"]))
-    _clear(work, kept)
+    _clear(work, {*kept, *(note_path(Path(file)).name for file in kept)})
     return kept
 
 
 def _entries(folder: Path, digest: str) -> list[dict[str, Any]]:
-    """What a folder's manifest lists, if it is of this cache."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-    except UserError:
-        return []
-    of_this_cache = isinstance(manifest, dict) and manifest.get("hash") == digest
-    return manifest["shards"] if of_this_cache else []
+    """What a folder's manifest and notes list, where they are of this cache."""
+    entries = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            note = read_json(path)
+        except UserError:
+            continue
+        if isinstance(note, dict) and note.get("hash") == digest:
+            entries += note["shards"]
+    return entries
 
 
 def _link(source: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -16,7 +17,7 @@ from jaxtyping import Int
 from dag.data.crops import is_trainable, render_person, unlabelled_region
 from dag.data.cutout import Pool
 from dag.data.images import read_image
-from dag.data.shards import IGNORE_STRIDE, Crop, write_shard
+from dag.data.shards import IGNORE_STRIDE, Crop, shared_file, write_shard
 from dag.errors import UserError
 from dag.person import Person, table_to_persons
 
@@ -48,7 +49,7 @@ class Plan:
     Args:
         rows: all person rows of the split.
         canvas_wh, variants: of the renderings.
-        shard_mb: megabytes a shard, at most; small sets have smaller shards, `LEAST_SHARDS` of them.
+        shard_mb: megabytes a shard, about; small sets have smaller ones, `LEAST_SHARDS` of them.
 
     Attributes:
         files: names of the shards.
@@ -104,9 +105,10 @@ def make_shard(
     root: Path,
     pool_path: Path | None,
     render: dict[str, Any],
+    digest: str,
     made_by: dict[str, str],
 ) -> dict[str, Any]:
-    """Render and write one shard, whole or not at all.
+    """Render and write one shard and a note of it, each whole or not at all.
 
     Args:
         path: the shard.
@@ -115,6 +117,7 @@ def make_shard(
         root: data root of the photographs.
         pool_path: the pool file; None where nobody is pasted.
         render: the keywords of `render_person`.
+        digest: the cache's hash; goes into the note beside the shard, from which a later run knows it.
         made_by: `MADE_BY` of the process that shares out.
 
     Returns:
@@ -128,10 +131,18 @@ def make_shard(
         raise UserError("a worker has other code or libraries", expected=made_by, got=MADE_BY, do=do)
     people, pool = table_to_persons(rows), Pool(pool_path) if pool_path else ()
     try:
-        return write_shard(path, _crops(people, set(targets.tolist()), others, root, pool, render))
+        entry = write_shard(path, _crops(people, set(targets.tolist()), others, root, pool, render))
+        with shared_file(note_path(path)) as note:
+            note.write_text(json.dumps({"hash": digest, "shards": [entry]}))
+        return entry
     except OSError as error:
         size = len(targets) * person_bytes(render["canvas_wh"], render["variants"])
         raise _no_room(path, size, error) from None
+
+
+def note_path(shard: Path) -> Path:
+    """Where the note of a shard is while the cache is made: the hash of the cache, and the shard's entry."""
+    return shard.with_name(f"{shard.name}.json")
 
 
 def check_room(folder: Path, size: int) -> None:

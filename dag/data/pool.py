@@ -72,7 +72,8 @@ def build_pool(
     )
     photographs = by_photograph(persons)
     bundles = [photographs[start : start + BUNDLE] for start in range(0, len(photographs), BUNDLE)]
-    tasks = [(bundle, root, parser, skeleton, judge) for bundle in bundles]
+    # Workers of a cluster are at work in another folder.
+    tasks = [(bundle, Path(root).resolve(), parser, skeleton, judge) for bundle in bundles]
     qualities: list[Quality] = []
     rejected: Counter[str] = Counter()
 

@@ -116,7 +116,8 @@ def relabel(
     bundles = [hidden[start : start + BUNDLE] for start in range(0, len(hidden), BUNDLE)]
     tasks = (([[persons[number] for number in numbers] for numbers in bundle], margin) for bundle in bundles)
     decided = chain.from_iterable(workers.map(_decide_all, tasks, "photographs", len(bundles)))
-    decisions = dict(zip(chain.from_iterable(hidden), chain.from_iterable(decided)))
+    pairs = zip(chain.from_iterable(decided), chain.from_iterable(hidden))
+    decisions = {number: found for found, number in pairs}
     rows, changes, undecided = list(persons), [], Counter()
     for number in sorted(decisions):
         rows[number], changed = _apply(persons[number], decisions[number], skeleton)

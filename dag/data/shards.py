@@ -5,7 +5,8 @@ A record batch is a person, its rows are the person's renderings (0 clean, 1.. o
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,25 +65,30 @@ class Crop:
 def write_shard(path: Path, people: Iterable[list[Crop]]) -> dict[str, Any]:
     """Write people, each a list of renderings, in the order given; the file appears whole or not at all.
 
-    Two may write the same file at a time.
-
     Returns:
         The manifest's entry: file, people, bytes, sha256.
 
     Raises:
         OSError: there is no room.
     """
-    partial, count = path.with_name(f".{path.name}.{uuid4().hex}"), 0
-    try:
+    count = 0
+    with shared_file(path) as partial:
         with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for crops in people:
                 writer.write_batch(_batch(crops))
                 count += 1
-        entry = {"file": path.name, "people": count, "bytes": partial.stat().st_size, "sha256": _sha256(partial)}
+        return {"file": path.name, "people": count, "bytes": partial.stat().st_size, "sha256": _sha256(partial)}
+
+
+@contextmanager
+def shared_file(path: Path) -> Iterator[Path]:
+    """As `dag.files.whole_file`, where two may write the same bytes at a time."""
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    return entry
 
 
 def is_sound(folder: Path, entry: dict[str, Any]) -> bool:
@@ -144,9 +150,10 @@ class Shards:
         self.variants: int = self.manifest["variants"]
         self._starts = np.cumsum([0] + [shard["people"] for shard in self.manifest["shards"]])
         self._readers: dict[int, pa.ipc.RecordBatchFileReader] = {}
+        self._last: tuple[int, pa.RecordBatch] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_readers": {}}
+        return {**self.__dict__, "_readers": {}, "_last": None}
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -180,16 +187,20 @@ class Shards:
         )
 
     def _record(self, index: int) -> pa.RecordBatch:
+        if self._last is not None and self._last[0] == index:
+            return self._last[1]
         if not 0 <= index < len(self):
             raise IndexError(index)
         number = int(self._starts.searchsorted(index, side="right")) - 1
         if number not in self._readers:
             self._readers[number] = self._open(self.manifest["shards"][number])
         try:
-            return self._readers[number].get_batch(index - int(self._starts[number]))
+            record = self._readers[number].get_batch(index - int(self._starts[number]))
         except (OSError, pa.ArrowInvalid) as error:
             path = self.folder / self.manifest["shards"][number]["file"]
             raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
+        self._last = (index, record)
+        return record
 
     def _open(self, shard: dict[str, Any]) -> pa.ipc.RecordBatchFileReader:
         path = inside(self.folder, shard["file"])

@@ -1,5 +1,6 @@
 """Stage `parts` for Clothing Co-Parsing: photographs and .mat maps to one table of label maps."""
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -20,12 +21,15 @@ IN_ONE_PIECE = 0.99
 WIDEST = 0.53
 """Width over height of a person standing; above it, something else was painted."""
 
+DAMAGED = (MatReadError, ValueError, TypeError, IndexError, zlib.error)
+"""What `loadmat` raises on bytes that are not a whole file."""
+
 
 def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
     """Collect the maps LABELS/*.mat with the photographs ROOT/photos; label names come from ROOT/label_list.mat."""
     try:
         listed = loadmat(root / "label_list.mat")["label_list"][0]
-    except (OSError, KeyError, MatReadError, ValueError) as error:
+    except (OSError, KeyError, *DAMAGED) as error:
         raise UserError("no list of labels", where=root / "label_list.mat", got=error, do="fetch it again") from None
     files = {path.stem: path for path in labels.glob("*.mat")}
     if not files:
@@ -48,9 +52,13 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
 def read_labels(path: Path) -> UInt8[np.ndarray, "H W"]:
     """The array `groundtruth`."""
     try:
-        return loadmat(path)["groundtruth"].astype(np.uint8)
-    except (MatReadError, TypeError) as error:
+        found = loadmat(path)["groundtruth"]
+        labels = found.astype(np.uint8)
+    except (*DAMAGED, AttributeError) as error:
         raise ValueError(str(error)) from None
+    if not np.array_equal(labels, found):
+        raise ValueError("numbers that are no labels")
+    return labels
 
 
 def why_incomplete(person: Bool[np.ndarray, "H W"]) -> str | None:

@@ -1,5 +1,6 @@
 """Stage `convert` for Leeds Sports Pose Extended: joints.mat to validated person rows."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool
     params = load_params()
     try:
         joints = np.asarray(loadmat(annotations)["joints"], dtype=float)
-    except (OSError, KeyError, MatReadError, ValueError) as error:
+    except (OSError, KeyError, MatReadError, ValueError, TypeError, IndexError, zlib.error) as error:
         raise UserError("not LSP's joints", where=annotations, expected="joints, 14 x 3 x N", got=error) from None
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):
         raise UserError("not LSP's joints", where=annotations, expected="14 x 3 x N", got=list(joints.shape))

@@ -96,8 +96,10 @@ def _checked(
     """The map, or what is wrong with it."""
     try:
         found = read(source.labels)
-    except (OSError, ValueError, KeyError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, SyntaxError, Image.DecompressionBombError) as error:
         return f"unreadable label map: expected a whole one, got {' '.join(str(error).split())}"
+    if found.ndim != 2 or not found.size:
+        return f"unreadable label map: expected height x width, got {list(found.shape)}"
     if found.max() >= len(labels):
         return f"label outside the set: expected numbers below {len(labels)}, got {found.max()}"
     try:

@@ -17,7 +17,8 @@ def load_parser(path: str | Path, skeleton: Skeleton) -> Parser:
     Raises:
         UserError: no such description, a faulty one, a missing or other network, or one that does not fit.
     """
-    path = Path(path) / DESCRIPTION if Path(path).is_dir() else Path(path)
+    path = Path(path).resolve()  # a cluster's workers run in other folders
+    path = path / DESCRIPTION if path.is_dir() else path
     description = read_description(path)
     if isinstance(description, MasksDescription):
         return MaskParser()

@@ -24,9 +24,9 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, input_rule: InputRule, output_rule: OutputRule, where: str | Path):
-        self.path = path
+        self.path, self.written = path, path.stat().st_mtime_ns
         self.names = [output_rule.parts] if output_rule.person is None else [output_rule.parts, output_rule.person]
-        session = _session(path)
+        session = _session(path, self.written)
         shape = session.get_inputs()[0].shape
         self.single = shape[0] == 1
         fixed = [side for side in shape[2:] if isinstance(side, int)]
@@ -47,7 +47,7 @@ class OnnxNetwork:
         return [np.concatenate(outputs) for outputs in zip(*map(self._run, parts))]
 
     def _run(self, tensor: Float32[np.ndarray, "n 3 hi wi"]) -> list[np.ndarray]:
-        session = _session(self.path)
+        session = _session(self.path, self.written)
         try:
             return session.run(self.names, {session.get_inputs()[0].name: tensor})  # type: ignore[return-value]
         except Exception as error:
@@ -57,8 +57,11 @@ class OnnxNetwork:
 
 
 @lru_cache(maxsize=4)
-def _session(network: Path) -> onnxruntime.InferenceSession:
-    """One session a process, on one thread: people are shared out over processes, and sums keep their order."""
+def _session(network: Path, written: int) -> onnxruntime.InferenceSession:
+    """One session a process, on one thread: people are shared out over processes, and sums keep their order.
+
+    `written`, when the file was, is there for the memory: a worker that lives long must not keep an old network.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:

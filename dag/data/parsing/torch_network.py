@@ -25,17 +25,18 @@ class Ce2pNetwork:
 
     def __init__(self, path: Path, labels: int, trunk: str):
         self.path, self.labels, self.trunk = path, labels, trunk
-        _network(path, labels, trunk)
+        self.written = path.stat().st_mtime_ns  # a worker that lives long must not keep an old network
+        _network(path, labels, trunk, self.written)
 
     def run(self, batch: Float32[np.ndarray, "n 3 hi wi"]) -> list[Float32[np.ndarray, "n L h w"]]:
         """Scores of the background and the parts."""
-        network = _network(self.path, self.labels, self.trunk)
+        network = _network(self.path, self.labels, self.trunk, self.written)
         with torch.inference_mode():
             return [network(torch.from_numpy(batch)).fused.numpy()]
 
 
 @lru_cache(maxsize=2)
-def _network(path: Path, labels: int, trunk: str) -> Ce2p:
+def _network(path: Path, labels: int, trunk: str, written: int) -> Ce2p:
     network = Ce2p(labels, trunk)
     load_parsing_weights(network, path)
     return network.eval()
