@@ -8,7 +8,7 @@ import pytest
 
 from tests.imports import ROOT
 
-COMMANDS = [[], ["params"], ["params", "list"], ["params", "use"], ["params", "check"], ["summary"], ["app"]]
+COMMANDS = [[], ["params"], ["params", "list"], ["params", "use"], ["params", "check"], ["summary"], ["app"], ["fetch"], ["export"], ["weights"]]
 
 
 def dag_pose(*arguments: str, cwd: object = ROOT) -> subprocess.CompletedProcess:

@@ -83,6 +83,7 @@ def picture(path: Path, values: Any, mode: str = "L") -> None:
 
 LAYOUTS = {
     "lip": ("TrainVal_images/TrainVal_images/{0}_images/1.jpg", "maps/{0}_segmentations/1.png", "maps"),
+    "lip, unpacked once": ("TrainVal_images/{0}_images/1.jpg", "maps/{0}_segmentations/1.png", "maps"),
     "cihp": ("{1}/Images/1.jpg", "{1}/Category_ids/1.png", "Training"),
 }
 

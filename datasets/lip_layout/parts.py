@@ -12,14 +12,18 @@ from dag.errors import UserError
 from dag.params import load_params
 from dag.stage import run
 
-LIP_LAYOUT = ("TrainVal_images/TrainVal_images/{split}_images", "{split}_segmentations")
+LIP_LAYOUTS = (  # the archive holds its folder twice, and many people unpack it once
+    ("TrainVal_images/TrainVal_images/{split}_images", "{split}_segmentations"),
+    ("TrainVal_images/{split}_images", "{split}_segmentations"),
+)
 CIHP_LAYOUT = ("{Split}/Images", "{Split}/Category_ids")
-PLAIN_LAYOUT = ("images", "")
 
 
 def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
     """Collect the label maps below LABELS with the photographs below ROOT, in any of the three layouts."""
-    sources = _official(root, labels, LIP_LAYOUT) or _official(root, labels.parent, CIHP_LAYOUT) or _plain(root, labels)
+    twice, once = LIP_LAYOUTS
+    lip = twice if (root / "TrainVal_images/TrainVal_images").is_dir() else once
+    sources = _official(root, labels, lip) or _official(root, labels.parent, CIHP_LAYOUT) or _plain(root, labels)
     if not sources:
         expected = "*.png, or {train,val}_segmentations/*.png, or {Training,Validation}/Category_ids/*.png"
         raise UserError("no label maps", where=labels, expected=expected, got="none")
