@@ -31,7 +31,7 @@ def test_input_size_is_width_then_height() -> None:
         ("seed: 1\n\nrender", "seeed: 1\n\nrender", "unknown key 'seeed' in the top level, known: seed, render"),
         ("people: 4", "peoples: 4", "unknown key 'peoples' in render.figures, known: train, val"),
         ("min_size: 10", "min_siz: 10", "unknown key 'min_siz' in cache.mask_joints, known: p, min_count"),
-        ("epochs: 24", "epochs: many", "train.epochs: Input should be a valid integer, got 'many'"),
+        ("epochs: 21", "epochs: many", "train.epochs: Input should be a valid integer, got 'many'"),
         ("adam: true ", "adam: 1 ", "model.adam: Input should be a valid boolean, got 1"),
         ("input_width: 96", "input_width: 100", "data.input_width: Input should be a multiple of 32, got 100"),
         ("flip: true", "flip: [", "not yaml"),
@@ -47,7 +47,7 @@ def test_bad_params(tmp_path: Path, old: str, new: str, text: str) -> None:
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:
-    path = _changed(tmp_path, "epochs: 24", "epochs: 0\n  epoch: 3")
+    path = _changed(tmp_path, "epochs: 21", "epochs: 0\n  epoch: 3")
     with pytest.raises(UserError, match=r"train.epochs: .* unknown key 'epoch' in train"):
         load_params(path)
 
