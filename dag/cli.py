@@ -99,6 +99,49 @@ def export(
     print(f"wrote {out}")
 
 
+@app.command("evaluate")
+def evaluate_files(
+    ground_truth: Annotated[Path, typer.Argument(help="COCO annotations.")],
+    results: Annotated[Path, typer.Argument(help="COCO results.")],
+    protocol: Annotated[str, typer.Option(help="coco, crowdpose, ochuman, lsp_extended or figures.")] = "coco",
+    everything: Annotated[bool, typer.Option("--all", help="Also every stratum and joint.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as json.")] = False,
+) -> None:
+    """Judge anyone's COCO results: AP and AR, by occlusion, and what is wrong. docs/metrics.md tells the figures."""
+    import json
+
+    from dag.evaluation import evaluate_keypoints
+    from dag.summary import print_figures
+
+    figures = evaluate_keypoints(ground_truth, results, protocol)
+    if as_json:
+        print(json.dumps(figures, indent=1))
+    else:
+        print_figures(figures, everything=everything)
+
+
+@app.command("submission")
+def submission(
+    name: Annotated[str, typer.Argument(help="Of the method, for the file's name.")],
+    protocol: Annotated[str, typer.Option(help="A protocol of params.yaml that was evaluated.")],
+    output: Annotated[str, typer.Option(help="graph, heatmap or simcc.")] = "graph",
+    to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(),
+) -> None:
+    """Write a protocol's predictions as the zip that COCO's evaluation server takes."""
+    from dag.evaluation.protocol import write_submission
+    from dag.params import load_params
+    from dag.prediction import read_predictions
+
+    protocols = load_params().evaluate.protocols
+    if protocol not in protocols:
+        raise UserError(
+            "unknown protocol", where="params.yaml", expected=f"one of {', '.join(protocols)}", got=protocol
+        )
+    found, _ = read_predictions(Path(f"predictions/{protocol}/predictions.parquet"))
+    chosen = [prediction for prediction in found if prediction.output == output]
+    print(f"wrote {write_submission(to, chosen, split=protocols[protocol].split, name=name)}")
+
+
 @app.command()
 def summary() -> None:
     """Show the metrics of the last run and where everything lies."""

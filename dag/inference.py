@@ -13,11 +13,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from dag.boxes import Box
 from dag.data.device import normalise
 from dag.data.images import read_image
 from dag.errors import UserError
 from dag.geometry import apply_affine, crop_from_box, input_from_image, invert
-from dag.person import Person
 from dag.prediction import Prediction
 from dag.skeleton import Skeleton
 from dag.stage import progress
@@ -28,7 +28,7 @@ SCORE_THRESHOLD = 0.2
 
 def predict_poses(
     model: nn.Module,
-    persons: Sequence[Person],
+    boxes: Sequence[Box],
     root: str | Path,
     skeleton: Skeleton,
     *,
@@ -37,27 +37,27 @@ def predict_poses(
     batch_size: int,
     workers: int,
 ) -> list[Prediction]:
-    """Predict everyone in their own box, on the device where the model is.
+    """Predict the person in the middle of each box, on the device where the model is.
 
     Args:
         model: as `DagPose`: its `head`, and `target` and `refined_xy` of its output, are used. It is put in eval mode
             meanwhile.
-        persons: whose boxes; every photograph is decoded once.
+        boxes: in any order; every photograph is decoded once.
         root: data root.
         input_wh: network input in pixels.
         flip: average with the mirrored crop.
         workers: processes that decode photographs.
 
     Returns:
-        The head's output ("heatmap" or "simcc") of everyone in the order given, then "graph" if the model has one.
+        The head's output ("heatmap" or "simcc") of all boxes in the order given, then "graph" if the model has one.
 
     Raises:
         UserError: a photograph is missing or is not a picture.
     """
-    photographs = _by_photograph(persons)
+    photographs = _by_photograph(boxes)
     if not photographs:
         return []
-    dataset = _Photographs([[persons[index] for index in people] for people in photographs], root, input_wh)
+    dataset = _Photographs([[boxes[index] for index in indices] for indices in photographs], root, input_wh)
     loader = DataLoader(dataset, batch_size=None, num_workers=workers)
     device = next(model.parameters()).device
     flip_index = torch.from_numpy(skeleton.flip_index).to(device)
@@ -67,12 +67,12 @@ def predict_poses(
             images = normalise(crops.to(device).permute(0, 3, 1, 2).float() / 255)
             found.append([part.cpu().double().numpy() for part in predict_crops(model, images, flip_index, flip)])
     head: Any = model.head
-    given_order = np.argsort([index for people in photographs for index in people])
+    given_order = np.argsort([index for indices in photographs for index in indices])
     head_xy, scores, *graph_xy = (np.concatenate(parts)[given_order] for parts in zip(*found))
     return [
-        to_photograph(output, person, input_xy, joint_scores, input_wh)
+        to_photograph(output, box, input_xy, joint_scores, input_wh)
         for output, input_xys in zip((head.output, "graph"), (head_xy, *graph_xy))
-        for person, input_xy, joint_scores in zip(persons, input_xys, scores)
+        for box, input_xy, joint_scores in zip(boxes, input_xys, scores)
     ]
 
 
@@ -112,21 +112,21 @@ def predict_crops(
 
 def to_photograph(
     output: str,
-    person: Person,
+    box: Box,
     input_xy: Float[np.ndarray, "J 2"],
     joint_scores: Float[np.ndarray, " J"],
     input_wh: tuple[int, int],
 ) -> Prediction:
-    """A prediction in the photograph's pixels; the box counts 1, the person the mean of the joints above .2."""
-    image_from_input = invert(input_from_image(*crop_from_box(person.bbox_xywh, input_wh), input_wh))
+    """A prediction in the photograph's pixels, scored by the box's score times the mean of the joints' above .2."""
+    image_from_input = invert(input_from_image(*crop_from_box(box.bbox_xywh, input_wh), input_wh))
     good = joint_scores[joint_scores > SCORE_THRESHOLD]
     return Prediction(
         output=output,
-        image_id=person.image_id,
-        person_id=person.person_id,
+        image_id=box.image_id,
+        person_id=box.person_id,
         keypoints_xy=apply_affine(image_from_input, input_xy),
         joint_scores=joint_scores,
-        score=float(good.mean()) if len(good) else 0.0,
+        score=box.score * float(good.mean()) if len(good) else 0.0,
     )
 
 
@@ -142,30 +142,30 @@ def torch_device(name: str) -> torch.device:
 
 
 class _Photographs(Dataset):
-    """Item = crops `[n, H, W, 3]` of one photograph's people, or the `UserError` that a worker cannot raise whole."""
+    """Item = crops `[n, H, W, 3]` of one photograph's boxes, or the `UserError` that a worker cannot raise whole."""
 
-    def __init__(self, people: list[list[Person]], root: str | Path, input_wh: tuple[int, int]):
-        self.people = people
+    def __init__(self, boxes: list[list[Box]], root: str | Path, input_wh: tuple[int, int]):
+        self.boxes = boxes
         self.root = root
         self.input_wh = input_wh
 
     def __len__(self) -> int:
-        return len(self.people)
+        return len(self.boxes)
 
     def __getitem__(self, index: int) -> Tensor | UserError:
-        people = self.people[index]
+        boxes = self.boxes[index]
         try:
-            image = read_image(self.root, people[0].image_path)
+            image = read_image(self.root, boxes[0].image_path)
         except UserError as error:
             return error
-        return torch.from_numpy(np.stack([cut_crop(image, person.bbox_xywh, self.input_wh) for person in people]))
+        return torch.from_numpy(np.stack([cut_crop(image, box.bbox_xywh, self.input_wh) for box in boxes]))
 
 
-def _by_photograph(persons: Sequence[Person]) -> list[list[int]]:
-    """Indices of the people of each photograph."""
+def _by_photograph(boxes: Sequence[Box]) -> list[list[int]]:
+    """Indices of the boxes of each photograph."""
     photographs: dict[str, list[int]] = defaultdict(list)
-    for index, person in enumerate(persons):
-        photographs[person.image_path].append(index)
+    for index, box in enumerate(boxes):
+        photographs[box.image_path].append(index)
     return list(photographs.values())
 
 

@@ -200,11 +200,11 @@ class Train(Block):
 
 
 class Protocol(Block):
-    """What is evaluated on which rows, with which boxes."""
+    """What is evaluated on which rows, with which boxes: a path, the rows' own or a detector's."""
 
     dataset: Name
-    split: Name
-    boxes: Literal["ground_truth"]
+    split: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    boxes: str
 
 
 class Evaluate(Block):
@@ -213,6 +213,8 @@ class Evaluate(Block):
     flip: bool
     output: Literal["heatmap", "simcc", "graph"]
     batch_size: Count
+    nms: Literal["hard", "soft"]
+    nms_threshold: Annotated[float, Field(gt=0, le=1)]
     protocols: dict[Name, Protocol]
 
 

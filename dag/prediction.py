@@ -1,5 +1,6 @@
 """What a model says of one person; one row of a predictions table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,14 @@ class Prediction:
     keypoints_xy: Float[np.ndarray, "J 2"]
     joint_scores: Float[np.ndarray, " J"]
     score: float
+
+
+def outputs_of(predictions: Sequence[Prediction]) -> dict[str, list[Prediction]]:
+    """Predictions by output, in the order of first appearance."""
+    outputs: dict[str, list[Prediction]] = {}
+    for prediction in predictions:
+        outputs.setdefault(prediction.output, []).append(prediction)
+    return outputs
 
 
 def prediction_schema(skeleton: Skeleton) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""The table that `make repro` ends in."""
+"""Figures as tables in the terminal, and where to look further."""
 
 from pathlib import Path
 
@@ -6,6 +6,34 @@ from dag.errors import UserError
 from dag.files import read_json
 
 FIGURES = ("AP", "AP50", "AP75", "AR")
+
+
+def print_figures(figures: dict[str, float | int | None], *, everything: bool) -> None:
+    """Print `dag.evaluation.evaluate_keypoints`' figures, a row a stratum; without `everything` no single joints."""
+    from rich.console import Console
+    from rich.table import Table
+
+    groups: dict[str, dict[str, dict[str, float | int | None]]] = {}
+    for name, value in figures.items():
+        group, _, rest = name.partition(".")
+        stratum, _, figure = rest.rpartition(".")
+        if everything or not stratum.startswith("joint_"):
+            groups.setdefault(group if rest else "", {}).setdefault(stratum, {})[figure or group] = value
+    console = Console()
+    for group, strata in groups.items():
+        table = Table("", title=group or "keypoint metrics")
+        if not any(strata):
+            strata = {name: {"": value} for name, value in strata[""].items()}
+        columns = [name for name in next(iter(strata.values())) if everything or not name.endswith("_joints")]
+        for column in columns:
+            table.add_column(column, justify="right")
+        for stratum, row in strata.items():
+            table.add_row(stratum, *(_cell(row.get(column)) for column in columns))
+        console.print(table)
+
+
+def _cell(value: float | int | None) -> str:
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def print_summary(results: Path) -> None:
@@ -17,19 +45,17 @@ def print_summary(results: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    protocols = sorted((results / "evaluate").glob("*.json"))
+    protocols = sorted((results / "evaluate").glob("*/figures.json"))
     if not protocols:
         raise UserError("nothing was evaluated yet", where=results / "evaluate", do="run `dvc repro`")
     table = Table(title="Keypoint metrics")
     for name in ("protocol", "output", "people", *FIGURES, "AP of most occluded third"):
         table.add_column(name, no_wrap=name in ("protocol", "output"))
     for path in protocols:
-        metrics = read_json(path)
-        for output, figures in metrics.items():
-            if isinstance(figures, dict) and "AP" in figures:
-                values = [*(figures[name] for name in FIGURES), figures["most_occluded"]["AP"]]
-                cells = ["-" if value is None else f"{value:.3f}" for value in values]
-                table.add_row(path.stem, output, str(metrics["people"]), *cells)
+        for output, figures in read_json(path).items():
+            values = [figures.get(name) for name in (*FIGURES, "AP_most_occluded")]
+            cells = [_cell(value) for value in values]
+            table.add_row(path.parent.name, output, str(figures["people"]), *cells)
     console = Console()
     console.print(table)
     console.print(

@@ -55,7 +55,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     splits = [Split(s, found.root / f"annotations/person_keypoints_{s}.json", s) for s in ("train", "val")]
     convert_coco(
         found.root, splits, dataset="figures", skeleton=COCO17, source=Source.RENDERED, bad_rows="stop", workers=1,
-        images=True, out=found.persons, report=folder / "report.json",
+        images=True, out=found.persons, photographs=folder / "photographs.parquet", report=folder / "report.json",
     )  # fmt: skip
     write_pool(folder / "pool.arrow", [], COCO17)
     write_cache(

@@ -8,7 +8,10 @@ import pytest
 
 from tests.imports import ROOT
 
-COMMANDS = [[], ["params"], ["params", "list"], ["params", "use"], ["params", "check"], ["summary"], ["app"], ["fetch"], ["export"], ["weights"]]
+COMMANDS = [
+    [], ["params"], ["params", "list"], ["params", "use"], ["params", "check"], ["summary"], ["app"],
+    ["fetch"], ["export"], ["weights"], ["evaluate"], ["submission"],
+]  # fmt: skip
 
 
 def dag_pose(*arguments: str, cwd: object = ROOT) -> subprocess.CompletedProcess:

@@ -56,6 +56,7 @@ def convert(root, bad_rows: Literal["stop", "drop"] = "stop", workers=2):
         workers=workers,
         images=True,
         out=out,
+        photographs=out.with_name("photographs.parquet"),
         report=report,
     )
     return out, report

@@ -31,7 +31,9 @@ def convert(name: str, folder: Path, root: Path, annotations: str, *options: str
     shutil.copy(ROOT / "params.yaml", folder)
     out, report = folder / f"{name}.parquet", folder / f"{name}.json"
     command = [sys.executable, str(ROOT / f"datasets/{name}/convert.py"), "--root", str(root)]
-    command += ["--annotations", str(root / annotations), "--out", str(out), "--report", str(report), *options]
+    command += ["--annotations", str(root / annotations)]
+    command += ["--out", str(out), "--photographs", str(folder / "photographs.parquet"), "--report", str(report)]
+    command += options
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
     if done.returncode:
         assert not out.exists()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from dag.data.coco_json import write_coco
+from dag.evaluation import evaluate_keypoints
 from dag.evaluation.mean_pose import fit_mean_pose, write_mean_pose
 from dag.model import build_model
 from dag.person import read_persons
+from dag.prediction import read_predictions
 from dag.skeleton import COCO17
 from dag.weights import save_model
 from tests.imports import ROOT
@@ -37,13 +40,22 @@ def convert(project: Path) -> subprocess.CompletedProcess[str]:
         root="coco",
         annotations="coco/annotations",
         out="persons/coco.parquet",
+        photographs="photographs/coco.parquet",
         report="results/coco.json",
     )
 
 
 def evaluate(project: Path, **change: str) -> subprocess.CompletedProcess[str]:
-    options = {"protocol": "toy", "persons": "persons/coco.parquet", "model": "model", "predictions": "predictions/toy"}
-    return command(project, "pipelines/evaluate.py", **{**options, "metrics": "results/toy.json", **change})
+    options = {
+        "protocol": "toy",
+        "persons": "persons/coco.parquet",
+        "photographs": "photographs/coco.parquet",
+        "boxes": "persons/coco.parquet",
+        "model": "model",
+        "predictions": "predictions/toy",
+        "results": "results/toy",
+    }
+    return command(project, "pipelines/evaluate.py", **{**options, **change})
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +72,33 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["datasets"] = {"coco": {"root": "coco", "annotations": "annotations"}}
-    params["evaluate"]["protocols"] = {"toy": {"dataset": "coco", "split": "val", "boxes": "ground_truth"}}
+    params["evaluate"]["protocols"] = {
+        "toy": {"dataset": "coco", "split": "val", "boxes": "persons/coco.parquet"},
+        "detected": {"dataset": "coco", "split": "val", "boxes": "boxes.json"},
+        "test_dev": {"dataset": "coco", "split": "test-dev", "boxes": "boxes.json"},
+    }
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)
     torch.manual_seed(0)
     save_model(build_model("hrnet_tiny", input_wh=(96, 128), adam=True, graph=True), folder / "model")
+    _write_test_dev(folder / "coco")
+    boxes = [
+        {"image_id": person.image_id, "category_id": 1, "bbox": person.bbox_xywh.tolist(), "score": 0.5}
+        for person in [*persons, persons[0]]
+    ]
+    (folder / "boxes.json").write_text(json.dumps([*boxes, {**boxes[0], "image_id": 900}]))
     write_mean_pose(folder / "model/mean_pose.json", fit_mean_pose(persons), COCO17)
     done = convert(folder)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def _write_test_dev(folder: Path) -> None:
+    """A photograph without annotations, as COCO's test-dev."""
+    (folder / "test2017").mkdir()
+    Image.fromarray(np.zeros((300, 300, 3), dtype=np.uint8)).save(folder / "test2017/900.png")
+    images = [{"id": 900, "file_name": "900.png", "width": 300, "height": 300}]
+    (folder / "annotations/image_info_test-dev2017.json").write_text(json.dumps({"images": images}))
 
 
 def test_convert_keeps_everybody(project: Path) -> None:
@@ -94,30 +124,69 @@ def test_evaluate_writes_figures_and_predictions_twice_the_same(project: Path) -
     for _ in range(2):
         done = evaluate(project)
         assert done.returncode == 0, done.stderr
-        paths = [project / "results/toy.json", *sorted((project / "predictions/toy").iterdir())]
+        folders = (project / "results/toy", project / "predictions/toy")
+        paths = [path for folder in folders for path in folder.rglob("*.*")]
         written.append({path.name: path.read_bytes() for path in paths})
     assert written[0] == written[1]
-    assert set(written[0]) == {"toy.json", "graph.json", "heatmap.json", "mean_pose.json", "predictions.parquet"}
-    metrics = json.loads(written[0]["toy.json"])
-    assert metrics["people"] == 6
-    assert metrics["output"] == "graph"
+    results = {"graph.json", "heatmap.json", "mean_pose.json", "predictions.parquet"}
+    plots = {path.name for path in (project / "results/toy/plots").iterdir()}
+    assert set(written[0]) == {"metrics.json", "figures.json", *results, *plots}
+    assert len(plots) == 5
+    metrics, figures = (json.loads(written[0][name]) for name in ("metrics.json", "figures.json"))
+    assert (metrics["people"], metrics["output"]) == (6, "graph")
+    assert metrics["AP"] == figures["graph"]["AP"]
+    assert metrics["heatmap"]["AP"] == figures["heatmap"]["AP"]
     for output in ("heatmap", "graph", "mean_pose"):
-        assert 0 <= metrics[output]["AP"] <= 1
-        assert len(json.loads(written[0][f"{output}.json"])) == 6
+        assert 0 <= figures[output]["AP"] <= 1
+        again = evaluate_keypoints(
+            project / "coco/annotations/person_keypoints_val2017.json", project / f"predictions/toy/{output}.json"
+        )
+        assert again["AP"] == pytest.approx(figures[output]["AP"], abs=1e-12)
+        assert again["diagnosis.all.miss_joints"] == figures[output]["diagnosis"]["all"]["miss_joints"]
+
+
+def test_boxes_of_a_detector_are_scored_and_suppressed(project: Path) -> None:
+    """One person has two boxes: one pose of theirs is left; the box on another split's photograph is left out."""
+    files = {"predictions": "predictions/detected", "results": "results/detected"}
+    done = evaluate(project, protocol="detected", boxes="boxes.json", **files)
+    assert done.returncode == 0, done.stderr
+    found, _ = read_predictions(project / "predictions/detected/predictions.parquet")
+    poses = [pose for pose in found if pose.output == "mean_pose"]
+    assert len(poses) == 6
+    assert {(pose.score, pose.person_id) for pose in poses} == {(0.5, -1)}
+    own = json.loads((project / "results/toy/figures.json").read_text())
+    detected = json.loads((project / "results/detected/figures.json").read_text())
+    assert detected["mean_pose"]["AP"] == own["mean_pose"]["AP"]
+    assert detected["mean_pose"]["people"] == 6
+
+
+def test_a_split_without_annotations_is_predicted_for_the_server(project: Path) -> None:
+    files = {"predictions": "predictions/test_dev", "results": "results/test_dev"}
+    done = evaluate(project, protocol="test_dev", boxes="boxes.json", **files)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((project / "results/test_dev/metrics.json").read_text())
+    assert (metrics["people"], metrics["AP"]) == (0, None)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, "-m", "dag", "submission", "mine", "--protocol", "test_dev"]
+    done = subprocess.run(arguments, cwd=project, env=environment, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(project / "person_keypoints_test-dev2017_mine_results.zip") as archive:
+        (entry,) = json.loads(archive.read("person_keypoints_test-dev2017_mine_results.json"))
+    assert entry["image_id"] == 900
 
 
 BAD = [
-    ({"protocol": "moon"}, "error: unknown protocol: expected one of toy, got moon\n"),
-    ({"model": "nowhere"}, "error: nowhere/mean_pose.json: no such file; check"),
+    ({"protocol": "moon"}, "error: unknown protocol: expected one of toy, detected, test_dev, got moon\n"),
+    ({"model": "nowhere"}, "error: nowhere/config.json: no such file; check"),
     ({"persons": "nowhere.parquet"}, "error: nowhere.parquet: not a table of person rows: got"),
 ]
 
 
 @pytest.mark.parametrize(("change", "text"), BAD)
 def test_evaluate_ends_in_one_line(project: Path, change: dict[str, str], text: str) -> None:
-    done = evaluate(project, predictions="predictions/bad", metrics="results/bad.json", **change)
+    done = evaluate(project, predictions="predictions/bad", results="results/bad", **change)
     assert done.returncode == 1
     assert done.stderr.startswith(text)
     assert done.stderr.count("\n") == 1
     assert not (project / "predictions/bad").exists()
-    assert not (project / "results/bad.json").exists()
+    assert not (project / "results/bad").exists()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from dag.boxes import boxes_of
 from dag.errors import UserError
 from dag.geometry import apply_affine, input_from_image, invert
 from dag.heads.codings import decode_quarter
@@ -66,7 +67,7 @@ def lamps(tmp_path):
 
 def test_lit_pixel_is_found_where_it_is(lamps):
     root, rows = lamps
-    predictions = predict_poses(LampFinder(), rows, root, COCO17, **OPTIONS)
+    predictions = predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **OPTIONS)
     assert [p.output for p in predictions] == ["heatmap"] * 4 + ["graph"] * 4
     assert [p.person_id for p in predictions] == [row.person_id for row in rows] * 2
     assert [p.image_id for p in predictions] == [row.image_id for row in rows] * 2
@@ -81,9 +82,9 @@ def test_lit_pixel_is_found_where_it_is(lamps):
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (3, 2), (64, 1)])
 def test_batches_and_workers_change_nothing(lamps, batch_size, workers):
     root, rows = lamps
-    expected = predict_poses(LampFinder(), rows, root, COCO17, **OPTIONS)
+    expected = predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **OPTIONS)
     options = {**OPTIONS, "batch_size": batch_size, "workers": workers}
-    for ours, other in zip(expected, predict_poses(LampFinder(), rows, root, COCO17, **options), strict=True):
+    for ours, other in zip(expected, predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **options), strict=True):
         np.testing.assert_allclose(ours.keypoints_xy, other.keypoints_xy, atol=1e-3)
         assert (ours.output, ours.person_id) == (other.output, other.person_id)
 
@@ -97,7 +98,7 @@ def test_a_missing_photograph_is_one_line(lamps, workers):
     root, rows = lamps
     (root / "2.png").unlink()
     with pytest.raises(UserError, match=r"^[^\n]*2.png: missing or unreadable image; check the data root") as caught:
-        predict_poses(LampFinder(), rows, root, COCO17, **{**OPTIONS, "workers": workers})
+        predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **{**OPTIONS, "workers": workers})
     assert "Traceback" not in str(caught.value)
 
 
@@ -147,8 +148,8 @@ def test_flip_test_as_written_out():
 def test_score_is_the_mean_of_joints_above_a_fifth():
     row = people(COCO17, 1)[0]
     scores = np.array([0.9, 0.5, 0.2] + [0.1] * 14)
-    assert to_photograph("heatmap", row, np.zeros((17, 2)), scores, INPUT_WH).score == pytest.approx(0.7)
-    assert to_photograph("heatmap", row, np.zeros((17, 2)), scores * 0.1, INPUT_WH).score == 0.0
+    assert to_photograph("heatmap", boxes_of([row])[0], np.zeros((17, 2)), scores, INPUT_WH).score == pytest.approx(0.7)
+    assert to_photograph("heatmap", boxes_of([row])[0], np.zeros((17, 2)), scores * 0.1, INPUT_WH).score == 0.0
 
 
 @pytest.mark.parametrize("graph", [False, True])
@@ -157,11 +158,11 @@ def test_a_real_model_keeps_its_mode_and_answers_for_everyone(lamps, graph):
     model = build_model("hrnet_tiny", adam=True, graph=graph).train()
     root, rows = lamps
     options = {**OPTIONS, "flip": True}
-    predictions = predict_poses(model, rows, root, COCO17, **options)
+    predictions = predict_poses(model, boxes_of(rows), root, COCO17, **options)
     assert model.training
     assert {p.output for p in predictions} == ({"heatmap", "graph"} if graph else {"heatmap"})
     assert all(np.isfinite(p.keypoints_xy).all() for p in predictions)
-    for one, again in zip(predictions, predict_poses(model, rows, root, COCO17, **options)):
+    for one, again in zip(predictions, predict_poses(model, boxes_of(rows), root, COCO17, **options)):
         np.testing.assert_array_equal(one.keypoints_xy, again.keypoints_xy)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dag.boxes import boxes_of
 from dag.errors import UserError
 from dag.evaluation.mean_pose import fit_mean_pose, place_mean_pose, read_mean_pose, write_mean_pose
 from dag.skeleton import COCO17, CROWDPOSE14
@@ -24,7 +25,7 @@ def test_one_pose_in_boxes_of_all_sizes_is_found_again():
     ]
     found = fit_mean_pose(persons)
     np.testing.assert_allclose(found, pose)
-    for person, prediction in zip(persons, place_mean_pose(found, persons)):
+    for person, prediction in zip(persons, place_mean_pose(found, boxes_of(persons))):
         labelled = person.visibility > 0
         np.testing.assert_allclose(prediction.keypoints_xy[labelled], person.keypoints_xy[labelled])
         assert (prediction.output, prediction.image_id, prediction.person_id) == (

@@ -76,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_stage_wrote_its_outputs(project: Path) -> None:
     assert set(lock(project)) == set(STAGES)
-    metrics = json.loads((project / "results/evaluate/figures_val.json").read_text())
+    metrics = json.loads((project / "results/evaluate/figures_val/metrics.json").read_text())
     for output in ("heatmap", "graph", "mean_pose"):
         assert 0 <= metrics[output]["AP"] <= 1
     assert metrics["people"] > 5
@@ -162,7 +162,7 @@ def test_experiments_compare(project: Path) -> None:
     table = json.loads(run(project, "dvc", "exp", "show", "--json"))
     shown = {row["name"]: row["revs"][0]["data"] for row in table[1]["experiments"]}
     assert set(shown) == {"model-adam-false", "model-graph-false"}
-    metrics = {n: d["metrics"]["results/evaluate/figures_val.json"]["data"] for n, d in shown.items()}
+    metrics = {n: d["metrics"]["results/evaluate/figures_val/metrics.json"]["data"] for n, d in shown.items()}
     assert shown["model-adam-false"]["params"]["params.yaml"]["data"]["model"]["adam"] is False
     assert "graph" in metrics["model-adam-false"]
     assert "graph" not in metrics["model-graph-false"]
@@ -178,7 +178,7 @@ def test_every_stage_runs_on_real_photographs(real_data: Path, tmp_path: Path) -
     (project / "params.yaml").write_text(params)
     assert f"root: {real_data}/data/coco" in params
     run(project, "dvc", "repro")
-    metrics = json.loads((project / "results/evaluate/coco_val.json").read_text())
+    metrics = json.loads((project / "results/evaluate/coco_val/metrics.json").read_text())
     assert metrics["people"] == 112
     assert json.loads((project / "results/pool/metrics.json").read_text())["accepted"] >= 5
     decided = json.loads((project / "results/relabel/metrics.json").read_text())["decided"]

@@ -1,15 +1,29 @@
 """Figures of all outputs side by side, and the files of a protocol."""
 
 import json
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from dag.boxes import evaluated_people
 from dag.data.coco_json import write_coco
+from dag.errors import UserError
 from dag.evaluation import evaluate_keypoints
+from dag.evaluation.arrays import truth_of
 from dag.evaluation.average_precision import coco_metrics
-from dag.evaluation.protocol import evaluated_people, protocol_metrics, write_protocol
+from dag.evaluation.figures import all_figures
+from dag.evaluation.protocol import (
+    SUPPRESSIONS,
+    protocol_metrics,
+    results_by_output,
+    rows_of,
+    suppress,
+    write_protocol,
+    write_submission,
+)
+from dag.person import write_persons
 from dag.prediction import read_predictions
 from dag.skeleton import COCO17
 from tests.toy import people, predict
@@ -35,20 +49,69 @@ def test_people_without_keypoints_and_crowds_are_not_predicted(rows):
     assert [person.person_id for person in evaluated_people(rows)] == list(range(1, 11))
 
 
-def test_every_output_has_its_figures(rows, predictions):
-    metrics = protocol_metrics(rows, predictions, COCO17, "graph")
-    assert list(metrics) == ["output", "AP", "people", "heatmap", "graph"]
+@pytest.fixture
+def figures(rows, predictions):
+    truth = truth_of(rows, COCO17)
+    return {name: all_figures(truth, found, COCO17) for name, found in results_by_output(predictions, COCO17).items()}
+
+
+def test_metrics_are_the_headline_of_one_output(rows, predictions, figures):
+    metrics = protocol_metrics(figures, "graph")
     assert (metrics["output"], metrics["people"]) == ("graph", 10)
-    assert metrics["AP"] == metrics["graph"]["AP"] > metrics["heatmap"]["AP"]
+    assert metrics["AP"] == figures["graph"]["AP"] > metrics["heatmap"]["AP"]
     assert metrics["heatmap"]["AP"] == coco_metrics(rows, predictions[:10], COCO17)["AP"]
-    assert set(metrics["graph"]["joints"]) == {"visible", "hidden"}
+    assert set(metrics["heatmap"]) == {"AP", "AP_most_occluded"}
+    kinds = figures["graph"]["diagnosis"]["all"]
+    assert [metrics[kind] for kind in ("jitter", "inversion", "swap", "miss")] == [
+        kinds[kind] for kind in ("jitter", "inversion", "swap", "miss")
+    ]
+    assert metrics["PCK_hidden"] == figures["graph"]["joints"]["hidden"]["PCK"]
     json.dumps(metrics, allow_nan=False)
+    json.dumps(figures, allow_nan=False)
 
 
-def test_the_heatmap_takes_the_place_of_a_graph_that_is_not_there(rows, predictions):
-    metrics = protocol_metrics(rows, predictions[:10], COCO17, "graph")
+def test_the_heatmap_takes_the_place_of_a_graph_that_is_not_there(figures):
+    metrics = protocol_metrics({"heatmap": figures["heatmap"]}, "graph")
     assert metrics["output"] == "heatmap"
-    assert metrics["AP"] == metrics["heatmap"]["AP"]
+    assert metrics["AP"] == figures["heatmap"]["AP"]
+
+
+def test_mending_never_harms(figures):
+    for one in figures.values():
+        assert all(better >= one["AP"] for better in one["mended"].values())
+
+
+def test_suppression_leaves_the_better_of_two_boxes_in_each_output(rows, predictions):
+    twice = [*predictions[:10], *(replace(pose, score=pose.score / 2) for pose in predictions[:10])]
+    areas = np.full(20, 1e4)
+    for nms in SUPPRESSIONS:
+        kept = suppress(twice, areas, COCO17, nms=nms, threshold=0.9)
+        assert {p.score for p in predictions[:10]} <= {p.score for p in kept}
+        assert len(kept) == (10 if nms == "hard" else 20)
+    both = suppress(
+        [*twice, *(replace(pose, output="graph") for pose in twice)], areas, COCO17, nms="hard", threshold=0.9
+    )
+    assert [pose.output for pose in both] == ["heatmap"] * 10 + ["graph"] * 10
+
+
+def test_submission_is_what_the_server_takes(tmp_path, predictions):
+    path = write_submission(tmp_path, predictions[:3], split="test-dev", name="dag-w32")
+    assert path.name == "person_keypoints_test-dev2017_dag-w32_results.zip"
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["person_keypoints_test-dev2017_dag-w32_results.json"]
+        entries = json.loads(archive.read(archive.namelist()[0]))
+    assert [set(entry) for entry in entries] == [{"image_id", "category_id", "keypoints", "score"}] * 3
+    assert entries[1]["keypoints"][:2] == predictions[1].keypoints_xy[0].tolist()
+    with pytest.raises(UserError, match="nothing to submit"):
+        write_submission(tmp_path, [], split="test-dev", name="x")
+    with pytest.raises(UserError, match=r"not a name: expected letters.*got '../x'"):
+        write_submission(tmp_path, predictions, split="test-dev", name="../x")
+
+
+def test_a_split_without_annotations_has_no_rows(tmp_path, rows):
+    write_persons(tmp_path / "rows.parquet", rows, COCO17)
+    assert rows_of(tmp_path / "rows.parquet", "test-dev") == ([], COCO17)
+    assert len(rows_of(tmp_path / "rows.parquet", "val")[0]) == 12
 
 
 def test_files_hold_what_was_predicted(tmp_path, rows, predictions):
@@ -64,7 +127,7 @@ def test_files_hold_what_was_predicted(tmp_path, rows, predictions):
     write_coco(tmp_path / "truth.json", rows, COCO17)
     for output, found in (("heatmap", predictions[:10]), ("graph", predictions[10:])):
         metrics = evaluate_keypoints(tmp_path / "truth.json", tmp_path / f"out/{output}.json")
-        assert metrics == coco_metrics(rows, found, COCO17)
+        assert metrics["AP"] == coco_metrics(rows, found, COCO17)["AP"]
     results = json.loads((tmp_path / "out/graph.json").read_text())
     assert results[0]["person_id"] == 1
     assert results[0]["keypoints"][2] == predictions[10].joint_scores[0]

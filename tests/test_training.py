@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from dag.boxes import boxes_of
 from dag.data.batches import PersonCrops, collate
 from dag.evaluation.oks import oks
 from dag.geometry import apply_affine, crop_from_box, input_from_image, invert
@@ -61,7 +62,7 @@ def test_eight_people_are_learned_by_heart(rendered: Rendered, tmp_path: Path) -
         optimizer.zero_grad()
     skeleton = crops.shards.skeleton
     found = predict_poses(
-        module.model, people, rendered.root, skeleton, input_wh=(96, 128), flip=False, batch_size=8, workers=0
+        module.model, boxes_of(people), rendered.root, skeleton, input_wh=(96, 128), flip=False, batch_size=8, workers=0
     )
     truth_xy = np.stack([person.keypoints_xy for person in people])
     visibility = np.stack([person.visibility for person in people])

@@ -21,6 +21,7 @@ from dag.data.validate import Fault, annotation_reasons, image_reasons, is_whole
 from dag.errors import UserError
 from dag.files import read_json, whole_file
 from dag.person import Person, Source, Visibility
+from dag.photograph import Photograph
 from dag.skeleton import Skeleton
 from dag.stage import progress
 
@@ -82,6 +83,12 @@ def persons_of(
     return persons, faults
 
 
+def photographs_of(images: list[dict[str, Any]], where: str, *, split: str, image_folder: str) -> list[Photograph]:
+    """The sound entries of a COCO json's `images`, as rows."""
+    index, _ = _index_images(images, image_folder, where)
+    return [Photograph(split, number, image["image_path"]) for number, image in index.items() if image]
+
+
 def coco_dict(persons: Sequence[Person], skeleton: Skeleton) -> dict[str, Any]:
     """Rows as COCO content that any tool reads; `file_name` is relative to the data root, masks are compressed runs.
 
@@ -133,6 +140,19 @@ def read_lists(path: str | Path) -> dict[str, list[dict[str, Any]]]:
         if not entries:
             raise UserError("empty data set", where=path, expected=f"at least one entry in {key}", got=0)
     return {key: content[key] for key in keys}
+
+
+def read_images(path: str | Path) -> list[dict[str, Any]]:
+    """The list `images` of a COCO json that may have no annotations (`image_info_test-dev2017.json`).
+
+    Raises:
+        UserError: no json, or no such list.
+    """
+    content = read_json(path)
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+        raise UserError("no list of images", where=path, expected="COCO json: images")
+    return images
 
 
 def _person_categories(categories: list[dict[str, Any]], skeleton: Skeleton, where: str) -> set[int]:

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dag.data.coco_json import persons_of, read_lists
+from dag.data.coco_json import persons_of, photographs_of, read_images, read_lists
 from dag.data.validate import Fault, check_photographs, stop_on_faults
 from dag.errors import UserError
 from dag.files import write_json
 from dag.person import Person, Source, Visibility, write_persons
+from dag.photograph import Photograph, write_photographs
 from dag.skeleton import Skeleton
 
 Lists = dict[str, list[dict[str, Any]]]
@@ -51,8 +52,10 @@ def convert_coco(
     workers: int,
     images: bool,
     out: Path,
+    photographs: Path,
     report: Path,
     mend: Mend = nothing_to_mend,
+    unannotated: Sequence[Split] = (),
 ) -> None:
     """Read, check and write a data set in COCO's layout. Photographs without a row are not opened.
 
@@ -61,7 +64,8 @@ def convert_coco(
         splits: one whose annotation file is missing is left out, as long as there is another.
         source: where visibility comes from.
         mend: applied to each file's lists before they are checked.
-        bad_rows, workers, images, out, report: as `write_rows`.
+        unannotated: splits to predict, whose files hold photographs only; left out where missing.
+        bad_rows, workers, images, out, photographs, report: as `write_rows`.
 
     Raises:
         UserError: nothing to convert, a broken file, or (with "stop") a bad row. Nothing is written.
@@ -73,8 +77,16 @@ def convert_coco(
     persons: list[Person] = []
     faults: list[Fault] = []
     notes: dict[str, Any] = {}
+    known: list[Photograph] = []
+    for split in unannotated:
+        if split.annotations.exists():
+            images_list, where = read_images(split.annotations), str(split.annotations)
+            known += photographs_of(images_list, where, split=split.name, image_folder=split.image_folder)
     for split in found:
         content, split_notes = mend(read_lists(split.annotations), split)
+        known += photographs_of(
+            content["images"], str(split.annotations), split=split.name, image_folder=split.image_folder
+        )
         rows, row_faults = persons_of(
             content, str(split.annotations), dataset=dataset, split=split.name, skeleton=skeleton,
             image_folder=split.image_folder, source=source,
@@ -83,7 +95,7 @@ def convert_coco(
         notes |= {split.name: split_notes} if split_notes else {}
     write_rows(
         persons, faults, notes, skeleton, root=root, bad_rows=bad_rows, workers=workers, images=images, out=out,
-        report=report,
+        photographs=photographs, report=report, known=known,
     )  # fmt: skip
 
 
@@ -98,7 +110,9 @@ def write_rows(
     workers: int,
     images: bool,
     out: Path,
+    photographs: Path,
     report: Path,
+    known: Sequence[Photograph] = (),
 ) -> None:
     """Open the photographs of all rows, then write the rows and a report.
 
@@ -110,6 +124,7 @@ def write_rows(
         workers: threads that open photographs.
         images: false where the photographs are not there: the rows are good for counting and evaluating.
         out: table of person rows (parquet), in the order given.
+        photographs: table of the rows' photographs and of the `known` ones, on which there may be nobody.
         report: json, the counts of `summarise` for each split, notes and faults.
 
     Raises:
@@ -127,6 +142,7 @@ def write_rows(
     splits = dict.fromkeys(person.split for person in persons)
     counts = {split: summarise([person for person in persons if person.split == split]) for split in splits}
     write_persons(out, persons, skeleton)
+    write_photographs(photographs, [*known, *(Photograph(p.split, p.image_id, p.image_path) for p in persons)])
     dropped = [asdict(fault) for fault in faults]
     write_json(report, {**counts, "mended": notes, "faults": len(faults), "dropped": dropped})
 

@@ -1,15 +1,13 @@
-"""COCO's average precision and recall of keypoints, computed by pycocotools."""
+"""Average precision and recall of keypoints: COCO's figures (pycocotools, `COCOeval`), for any strata of people."""
 
-import contextlib
-import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+import numpy as np
+from jaxtyping import Bool, Float
 
-from dag.data.coco_json import coco_dict
-from dag.errors import UserError
+from dag.evaluation.arrays import Results, Truth, results_of, truth_of
+from dag.evaluation.matching import THRESHOLDS, Matches, Pairs, match, pair_up
 from dag.person import Person
 from dag.prediction import Prediction
 from dag.skeleton import Skeleton
@@ -17,100 +15,117 @@ from dag.skeleton import Skeleton
 METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """In the order of pycocotools' `stats`."""
 
+RECALLS = np.linspace(0, 1, 101)
+"""Where precision is read off."""
+
 Metrics = dict[str, float | None]
+
+AREAS = {"": (0.0, 1e10), "_M": (32.0**2, 96.0**2), "_L": (96.0**2, 1e10)}
+"""Square pixels, both ends included."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Precision and recall in S strata and at T thresholds.
+
+    Attributes:
+        precision: at `RECALLS`, never rising; NaN in a stratum without people.
+        recall: the highest; NaN as well.
+    """
+
+    precision: Float[np.ndarray, "S T 101"]
+    recall: Float[np.ndarray, "S T"]
 
 
 def coco_metrics(persons: Sequence[Person], predictions: Sequence[Prediction], skeleton: Skeleton) -> Metrics:
     """COCO metrics of predictions against rows; None where there is nobody to find (pycocotools' -1).
 
     Rows without keypoints and crowds are ignored as COCO ignores them. At most 20 predictions of an image count.
-
-    Raises:
-        UserError: a prediction of an image that no row belongs to.
     """
-    return average_precision(coco_dict(persons, skeleton), results_list(predictions), skeleton)
+    return average_precision(truth_of(persons, skeleton), results_of(predictions, skeleton), skeleton)
 
 
-def results_list(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Predictions in COCO's results format, with the annotation whose box was used as `person_id`.
+def average_precision(truth: Truth, results: Results, skeleton: Skeleton) -> Metrics:
+    """`METRICS` of results against the truth, with the skeleton's sigmas; None where there is nobody to find."""
+    pairs = pair_up(truth, results, skeleton.sigma_array)
+    counted, unmatched_counts = area_strata(truth, results, pairs)
+    curves = curves_of(results, pairs, match(truth, pairs, counted, unmatched_counts), counted)
+    figures: Metrics = {}
+    for number, stratum in enumerate(AREAS):
+        figures |= stratum_figures(curves, number, suffix=stratum)
+    return {name: figures[name] for name in METRICS}
 
-    A keypoint is x, y, score.
+
+def strata_precision(
+    truth: Truth, results: Results, skeleton: Skeleton, strata: Mapping[str, Bool[np.ndarray, " P"]]
+) -> dict[str, dict[str, float | int | None]]:
+    """AP, AP50, AP75, AR and number of `people` of each stratum of people.
+
+    People of other strata are ignored, and so is what matches them. A result that matches nobody is wrong in the
+    stratum of the person in whose box it was sought; where that is not known, in those that somebody of its photograph
+    is in.
     """
-    return [
-        {
-            "image_id": prediction.image_id,
-            "category_id": 1,
-            "person_id": prediction.person_id,
-            "keypoints": [
-                float(value)
-                for (x, y), score in zip(prediction.keypoints_xy, prediction.joint_scores)
-                for value in (x, y, score)
-            ],
-            "score": prediction.score,
-        }
-        for prediction in predictions
-    ]
+    if not strata:
+        return {}
+    pairs = pair_up(truth, results, skeleton.sigma_array)
+    counted = np.stack([mask & truth.wanted for mask in strata.values()])
+    unmatched_counts = np.stack([_concerns(mask, truth, results)[pairs.order] for mask in strata.values()])
+    curves = curves_of(results, pairs, match(truth, pairs, counted, unmatched_counts), counted)
+    names = ("AP", "AP50", "AP75", "AR")
+    figures = [stratum_figures(curves, number) for number in range(len(strata))]
+    return {
+        stratum: {"people": int(counted[number].sum()), **{name: figures[number][name] for name in names}}
+        for number, stratum in enumerate(strata)
+    }
 
 
-def average_precision(ground_truth: dict[str, Any], results: list[dict[str, Any]], skeleton: Skeleton) -> Metrics:
-    """COCO metrics of COCO results against COCO annotations, with the skeleton's sigmas.
-
-    Annotations are renumbered from 1, because pycocotools takes a person with id 0 for one that nobody found; without
-    `num_keypoints` their labelled joints are counted.
-
-    Raises:
-        UserError: an annotation or result lacks a key or has another number of joints; a result of an unknown image.
-    """
-    _check_truth(ground_truth, skeleton)
-    _check_results(ground_truth, results, skeleton)
-    annotations = [
-        {"iscrowd": 0, "num_keypoints": _labelled(annotation), **annotation, "id": number}
-        for number, annotation in enumerate(ground_truth["annotations"], 1)
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = _indexed({**ground_truth, "annotations": annotations})
-        copies: Any = [dict(result) for result in results]  # loadRes writes into them
-        found = truth.loadRes(copies) if results else _indexed({**ground_truth, "annotations": []})
-        evaluation = COCOeval(truth, found, "keypoints")
-        evaluation.params.kpt_oks_sigmas = skeleton.sigma_array
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return {name: None if value < 0 else float(value) for name, value in zip(METRICS, evaluation.stats)}
+def _concerns(stratum: Bool[np.ndarray, " P"], truth: Truth, results: Results) -> Bool[np.ndarray, " D"]:
+    by_person = np.isin(results.person_id, truth.person_id[stratum])
+    by_photograph = np.isin(results.image_id, truth.image_id[stratum])
+    return np.where(np.isin(results.person_id, truth.person_id), by_person, by_photograph)
 
 
-def _indexed(content: dict[str, Any]) -> COCO:
-    coco = COCO()
-    coco.dataset = {"info": {}, **content}  # type: ignore[assignment]
-    coco.createIndex()
-    return coco
+def area_strata(
+    truth: Truth, results: Results, pairs: Pairs
+) -> tuple[Bool[np.ndarray, "S P"], Bool[np.ndarray, "S R"]]:
+    """COCO's `AREAS`: who is counted, and which unmatched results are: those whose joints span such an area."""
+    width, height = (np.ptp(np.ascontiguousarray(axis), axis=1) for axis in np.moveaxis(results.keypoints_xy, -1, 0))
+    spans = (width * height)[pairs.order]
+    inside = [[(low <= area) & (area <= high) for low, high in AREAS.values()] for area in (truth.area, spans)]
+    return np.stack(inside[0]) & truth.wanted, np.stack(inside[1])
 
 
-def _labelled(annotation: dict[str, Any]) -> int:
-    return sum(visibility > 0 for visibility in annotation["keypoints"][2::3])
+def curves_of(results: Results, pairs: Pairs, matches: Matches, counted: Bool[np.ndarray, "S P"]) -> Curves:
+    """Precision over recall from matches (pycocotools, `COCOeval.accumulate`)."""
+    order = np.argsort(-results.score[pairs.order], kind="stable")
+    people = counted.sum(1)
+    shape = matches.person.shape[:2]
+    precision, recall = np.full((*shape, len(RECALLS)), np.nan), np.full(shape, np.nan)
+    for stratum, step in np.ndindex(shape):
+        if people[stratum] == 0:
+            continue
+        asked = order[~matches.ignored[stratum, step, order]]
+        right = matches.person[stratum, step, asked] >= 0
+        found = np.cumsum(right)
+        # Read off at right results only: between them precision falls and recall stays.
+        at = np.flatnonzero(right)
+        rising = found[at] / people[stratum]
+        best = np.maximum.accumulate((found[at] / (at + 1 + np.spacing(1)))[::-1])[::-1]
+        place = np.searchsorted(rising, RECALLS)
+        precision[stratum, step] = np.append(best, 0.0)[place]
+        recall[stratum, step] = rising[-1] if len(at) else 0.0
+    return Curves(precision, recall)
 
 
-def _check_truth(ground_truth: dict[str, Any], skeleton: Skeleton) -> None:
-    for annotation in ground_truth["annotations"]:
-        where = f"annotation {annotation.get('id')}"
-        _check_keys(annotation, ("image_id", "category_id", "bbox", "area", "keypoints"), where, skeleton)
+def stratum_figures(curves: Curves, stratum: int, suffix: str = "") -> Metrics:
+    """AP and AR of a stratum, over all thresholds and at .5 and .75; names end in `suffix`."""
+    precision, recall = curves.precision[stratum], curves.recall[stratum]
+    figures: Metrics = {}
+    for name, values in (("AP", precision), ("AR", recall)):
+        at = {"": values, "50": values[THRESHOLDS == 0.5], "75": values[THRESHOLDS == 0.75]}
+        figures |= {name + level + suffix: _mean(chosen) for level, chosen in at.items()}
+    return figures
 
 
-def _check_results(ground_truth: dict[str, Any], results: list[dict[str, Any]], skeleton: Skeleton) -> None:
-    known = {image["id"] for image in ground_truth["images"]}
-    for number, result in enumerate(results):
-        where = f"result {number}"
-        _check_keys(result, ("image_id", "category_id", "keypoints", "score"), where, skeleton)
-        if result["image_id"] not in known:
-            expected = "an image id of the ground truth"
-            raise UserError("unknown image", where=where, expected=expected, got=result["image_id"])
-
-
-def _check_keys(entry: dict[str, Any], keys: tuple[str, ...], where: str, skeleton: Skeleton) -> None:
-    missing = [key for key in keys if key not in entry]
-    if missing:
-        raise UserError("key missing", where=where, expected=", ".join(keys), got=f"no {missing[0]}")
-    count = len(entry["keypoints"])
-    if count != 3 * len(skeleton):
-        expected = f"{3 * len(skeleton)} ({skeleton.name})"
-        raise UserError("keypoint list of wrong length", where=where, expected=expected, got=count)
+def _mean(values: np.ndarray) -> float | None:
+    return None if np.isnan(values).all() else float(values.mean())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from dag.boxes import Box
 from dag.errors import UserError
 from dag.files import read_json, write_json
 from dag.person import Person
@@ -31,18 +32,18 @@ def fit_mean_pose(persons: Sequence[Person]) -> Float[np.ndarray, "J 2"]:
     return np.where(count > 0, (box_xy * labelled).sum(0) / np.maximum(count, 1), 0.5)
 
 
-def place_mean_pose(mean_pose: Float[np.ndarray, "J 2"], persons: Sequence[Person]) -> list[Prediction]:
-    """The mean pose in every person's box, as output "mean_pose" with all scores 1."""
+def place_mean_pose(mean_pose: Float[np.ndarray, "J 2"], boxes: Sequence[Box]) -> list[Prediction]:
+    """The mean pose in every box, as output "mean_pose" with joint scores of 1 and the box's score."""
     return [
         Prediction(
             output="mean_pose",
-            image_id=person.image_id,
-            person_id=person.person_id,
-            keypoints_xy=person.bbox_xywh[:2] + mean_pose * person.bbox_xywh[2:],
+            image_id=box.image_id,
+            person_id=box.person_id,
+            keypoints_xy=box.bbox_xywh[:2] + mean_pose * box.bbox_xywh[2:],
             joint_scores=np.ones(len(mean_pose)),
-            score=1.0,
+            score=box.score,
         )
-        for person in persons
+        for box in boxes
     ]
 
 

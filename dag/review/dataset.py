@@ -10,7 +10,7 @@ from typing import Any
 import fiftyone as fo
 
 from dag.errors import UserError
-from dag.evaluation.occlusion import hidden_joints
+from dag.evaluation.strata import hidden_joints
 from dag.files import inside
 from dag.person import Person
 from dag.prediction import Prediction

@@ -13,7 +13,7 @@ import pycocotools.mask
 from bson import Binary, ObjectId
 from jaxtyping import Bool, Float
 
-from dag.evaluation.occlusion import hidden_joints, hidden_share
+from dag.evaluation.strata import hidden_joints, hidden_share
 from dag.person import Occluder, Person, Source, Visibility
 from dag.prediction import Prediction
 
@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 def occlusion_class(person: Person) -> str:
     """How much of a person is hidden: "visible", "partly occluded", "mostly occluded" (half the labelled joints)."""
-    share = hidden_share(person)
+    share = hidden_share(person.visibility)
     return "visible" if share == 0 else "partly occluded" if share < 0.5 else "mostly occluded"
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
+from dag.boxes import boxes_of, evaluated_people
 from dag.evaluation.average_precision import coco_metrics
-from dag.evaluation.protocol import evaluated_people, outputs_of
 from dag.inference import predict_poses
 from dag.person import Person
+from dag.prediction import outputs_of
 from dag.skeleton import Skeleton
 
 
@@ -19,11 +20,11 @@ def validation_figures(
 
     Crowds and people without labelled joints are not predicted; they are still ignored regions for the evaluator.
     """
-    people = evaluated_people(persons)
+    boxes = boxes_of(evaluated_people(persons))
 
     def figures(model: torch.nn.Module) -> dict[str, float]:
         predictions = predict_poses(
-            model, people, root, skeleton, input_wh=input_wh, flip=False, batch_size=batch_size, workers=0
+            model, boxes, root, skeleton, input_wh=input_wh, flip=False, batch_size=batch_size, workers=0
         )
         found = {
             f"{output}_AP": coco_metrics(persons, poses, skeleton)["AP"]

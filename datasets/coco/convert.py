@@ -9,7 +9,7 @@ from dag.skeleton import COCO17
 from dag.stage import run
 
 
-def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
     """Check COCO's people and write them as rows."""
     params = load_params()
     splits = [
@@ -25,7 +25,9 @@ def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool
         workers=params.engine.workers,
         images=images,
         out=out,
+        photographs=photographs,
         report=report,
+        unannotated=[Split("test-dev", annotations / "image_info_test-dev2017.json", "test2017")],
     )
 
 

@@ -12,7 +12,7 @@ from dag.skeleton import CROWDPOSE14
 from dag.stage import run
 
 
-def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
     """Mend what is known to be wrong, check CrowdPose's people and write them as rows."""
     params = load_params()
 
@@ -33,6 +33,7 @@ def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool
         workers=params.engine.workers,
         images=images,
         out=out,
+        photographs=photographs,
         report=report,
         mend=mend,
     )

@@ -40,7 +40,7 @@ class Description(Block):
     skeleton: Joints
 
 
-def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
     """Check the people that ANNOTATIONS/dataset.yaml leads to and write them as rows."""
     params = load_params()
     description = _read(annotations / "dataset.yaml")
@@ -56,6 +56,7 @@ def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool
         workers=params.engine.workers,
         images=images,
         out=out,
+        photographs=photographs,
         report=report,
     )
 

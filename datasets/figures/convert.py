@@ -9,7 +9,7 @@ from dag.skeleton import COCO17
 from dag.stage import run
 
 
-def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
     """Check rendered people and write them as rows."""
     params = load_params()
     splits = [Split(split, annotations / f"person_keypoints_{split}.json", split) for split in ("train", "val")]
@@ -23,6 +23,7 @@ def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool
         workers=params.engine.workers,
         images=images,
         out=out,
+        photographs=photographs,
         report=report,
     )
 

@@ -29,7 +29,7 @@ PADDING = 0.1
 """Of the joints' longer extent, added to every side of their box: joints lie inside the body."""
 
 
-def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
     """Read the file ANNOTATIONS (joints.mat), check its people and write them as rows."""
     params = load_params()
     try:
@@ -49,7 +49,7 @@ def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool
             rows.append(row)
     write_rows(
         rows, faults, {}, CROWDPOSE14, root=root, bad_rows=params.convert.bad_rows, workers=params.engine.workers,
-        images=images, out=out, report=report,
+        images=images, out=out, photographs=photographs, report=report,
     )  # fmt: skip
 
 

@@ -27,12 +27,12 @@ PEOPLE = 100
 """More than there are people in a photograph: ids are image id times this, plus the place in the photograph."""
 
 
-def convert(root: Path, annotations: Path, out: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
     """Check the people of ANNOTATIONS, ochuman.json or a folder of COCO-form files, and write them as rows."""
     params = load_params()
     options: dict[str, Any] = {
         "root": root, "bad_rows": params.convert.bad_rows, "workers": params.engine.workers, "images": images,
-        "out": out, "report": report,
+        "out": out, "photographs": photographs, "report": report,
     }  # fmt: skip
     if annotations.is_file():
         rows, faults = [], []
