@@ -150,13 +150,48 @@ def summary() -> None:
     print_summary(Path("results"))
 
 
+@app.command("report")
+def report(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(help='DVC experiments, branches, tags, commits, folders of predictions, or "workspace".'),
+    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="A protocol of params.yaml; the first when left out.")] = None,
+    output: Annotated[str | None, typer.Option(help="graph, heatmap, ...; evaluate.output when left out.")] = None,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    images: Annotated[int, typer.Option(min=0, help="People drawn who got better, and who got worse.")] = 12,
+) -> None:
+    """Compare EXPERIMENTS with the first on one page: figures with intervals, charts, people who changed most."""
+    from dag.report import write_report
+
+    path = write_report(experiments or [], out=out, protocol=protocol, output=output, people=images)
+    print(f"wrote {path}: open it in a browser, no network needed")
+
+
+@app.command("plots-page")
+def plots_page() -> None:
+    """Have `dvc plots` draw without a network: its page gets the scripts inside."""
+    from dag.report.plots_page import write_plots_page
+
+    print(f"wrote {write_plots_page()}: `dvc plots show` and `dvc plots diff` use it")
+
+
 @app.command("app")
 def browse(
     protocol: Annotated[str | None, typer.Option(help="A protocol of params.yaml; the first when left out.")] = None,
     port: Annotated[int, typer.Option(help="Port of the App on 127.0.0.1.")] = 5151,
     database_port: Annotated[int | None, typer.Option(help="Port of the database; a free one when left out.")] = None,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="EXP1 EXP2", help="Two experiments, commits or folders.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="Of the experiments compared; the headline when left out.")] = None,
 ) -> None:
     """Browse annotations and predictions in the FiftyOne App on 127.0.0.1, until Ctrl-C."""
+    if compare:
+        from dag.review.app import serve_experiments
+
+        serve_experiments(compare, protocol=protocol, output=output, port=port, database_port=database_port)
+        return
     from dag.params import load_params
 
     params = load_params()

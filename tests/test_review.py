@@ -11,6 +11,7 @@ import pytest
 
 from dag.errors import UserError
 from dag.evaluation.oks import oks
+from dag.evaluation.protocol import results_by_output
 from dag.person import Person
 from dag.prediction import Prediction
 from dag.review.database import running_database
@@ -37,8 +38,9 @@ def build(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
             patch.setenv(name, value)
         from dag.review.dataset import build_dataset
 
-        def built(persons: list[Person], predictions: list[Prediction], root: Path | None = None) -> Any:
-            return build_dataset("tiny", persons, predictions, COCO17, root or scene.folder / "photos")
+        def built(persons: list[Person], found: list[Prediction], root: Path | None = None, **options: Any) -> Any:
+            outputs, name = results_by_output(found, COCO17), options.pop("name", "tiny")
+            return build_dataset(name, persons, outputs, COCO17, root or scene.folder / "photos", **options)
 
         yield built
 
@@ -96,6 +98,58 @@ def test_predictions_carry_our_oks_and_errors(scene: Scene, dataset: Any, output
         assert label.score == prediction.score
 
 
+@pytest.fixture(scope="module")
+def mistaken(scene: Scene, build: Callable[..., Any]) -> Any:
+    """Outputs "before", exact, and "after", in which person 10 has one joint of each kind of error."""
+    before = [
+        replace(p, output="before", keypoints_xy=q.keypoints_xy) for p, q in zip(scene.predictions, scene.persons)
+    ]
+    wrong = before[0].keypoints_xy.copy()
+    wrong[9] = scene.persons[1].keypoints_xy[9]
+    wrong[13] = scene.persons[0].keypoints_xy[14]
+    wrong[0] = [300.0, 5.0]
+    after = [replace(before[0], output="after", keypoints_xy=wrong), *(replace(p, output="after") for p in before[1:6])]
+    lost = replace(after[5], person_id=-1, image_id=3, keypoints_xy=np.zeros((17, 2)))
+    after = [replace(pose, person_id=-1) for pose in after]
+    return build(scene.persons, [*before[:6], *after, lost], name="mistaken", compared=("before", "after"))
+
+
+def test_poses_carry_the_kinds_of_their_errors(mistaken: Any) -> None:
+    label = people_of(mistaken, "after")[10]
+    kinds = {COCO17.joints[joint]: kind for joint, kind in enumerate(label.kind) if kind not in ("good", "none")}
+    assert kinds == {"left_wrist": "swap", "left_knee": "inversion", "nose": "miss"}
+    assert [joint for joint, kind in enumerate(label.kind) if kind == "none"] == [3, 4]
+    assert (label.swap_joints, label.inversion_joints, label.miss_joints, label.swapped_with) == (1, 1, 1, 11)
+    assert label.strata == ["hidden_third"]
+    assert people_of(mistaken, "after")[11].swapped_with is None
+
+
+def test_a_pose_of_nobody_is_shown_as_such(mistaken: Any) -> None:
+    labels = [label for label in mistaken.match({"image_id": 3}).first().after.keypoints if label.person_id is None]
+    assert [(label.label, label.oks, label.strata) for label in labels] == [("no person", None, [])]
+
+
+def test_compared_poses_carry_the_change(mistaken: Any) -> None:
+    label, before = people_of(mistaken, "after")[10], people_of(mistaken, "before")[10]
+    assert label.oks_change == pytest.approx(label.oks - before.oks)
+    assert label.oks_change < -0.1
+    assert mistaken.values("oks_change") == pytest.approx([label.oks_change, 0, 0])
+    assert mistaken.load_saved_view("worse than before").values("after.keypoints.person_id") == [[10]]
+    assert mistaken.load_saved_view("better than before").values("image_id") == []
+    assert mistaken.app_config.active_fields.paths == ["ground_truth", "after", "worst_oks"]
+
+
+@pytest.mark.parametrize("name", ["swaps", "inversions", "misses"])
+def test_views_hold_the_poses_with_an_error_alone(mistaken: Any, name: str) -> None:
+    assert mistaken.load_saved_view(name).values("after.keypoints.person_id") == [[10]]
+
+
+def test_views_hold_the_poses_of_a_stratum_alone(mistaken: Any) -> None:
+    view = mistaken.load_saved_view("hidden most")
+    assert view.values("after.keypoints.person_id") == [[20]]
+    assert view.values("image_id") == [2]
+
+
 def test_worst_oks_is_the_lowest_of_the_headline_output(dataset: Any) -> None:
     for sample in dataset:
         assert sample.worst_oks == min(label.oks for label in sample.graph.keypoints)
@@ -135,7 +189,11 @@ def test_labels_are_written_as_fiftyone_writes_them(scene: Scene, dataset: Any) 
     person = scene.persons[0]
     box, mask = labels.box_label(person), labels.mask_label(person)
     assert mask is not None
-    made = [labels.truth_label(person), labels.prediction_label(person, scene.predictions[0], 0.5, np.ones(17)), box]
+    pose = labels.prediction_label(
+        person, person.keypoints_xy, np.ones(17), score=0.5, person=person, oks=0.7, kinds=np.ones(17, dtype=np.int8),
+        swapped_with=11, strata=["hidden_third"],
+    )  # fmt: skip
+    made = [labels.truth_label(person), pose, box]
     for ours in made:
         assert ours is not None
         fields = {name: value for name, value in ours.items() if not name.startswith("_")}
@@ -154,7 +212,9 @@ def test_saved_views_are_sorted_worst_first(dataset: Any) -> None:
     def images(name: str) -> list[int]:
         return dataset.load_saved_view(name).values("image_id")
 
-    assert dataset.list_saved_views() == ["worst OKS", "most occluded", "relabelled"]
+    strata = ["hidden most", "hidden none", "hidden third", "hidden two thirds"]
+    kinds = ["swaps", "inversions", "misses"]
+    assert dataset.list_saved_views() == ["worst OKS", *kinds, *strata, "most occluded", "relabelled"]
     assert images("worst OKS") == [3, 2, 1]
     assert images("most occluded") == [2, 1]
     assert images("relabelled") == [2, 1]

@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -28,7 +29,7 @@ def serve(
     port: int = 5151,
     database_port: int | None = None,
     state_dir: str | Path = ".dag",
-    ready: Callable[[str], None] = lambda url: print(f"The App is at {url} (Ctrl-C stops it)", flush=True),
+    ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve people and predictions until SIGINT or SIGTERM; then stop the App and the database.
 
@@ -41,12 +42,11 @@ def serve(
         split: of the rows; all when None.
         address, port: where the App listens.
         database_port: of the database on 127.0.0.1; a free one when None.
-        ready: is called with the App's URL once it answers.
+        ready: is called with the App's URL once it answers; None prints it.
 
     Raises:
         UserError: bad input, a port that is taken (before anything is started), no mongod, or it runs already.
     """
-    check_port(address, port, "--port")
     if predictions_path is not None and not Path(predictions_path).exists():
         print(f"no predictions yet ({predictions_path}): people only; `dvc repro evaluate` makes them", flush=True)
         predictions_path = None
@@ -56,6 +56,31 @@ def serve(
         "predictions": _absolute(predictions_path) if predictions_path else None,
         "split": split,
     }
+    _serve(inputs, address=address, port=port, database_port=database_port, state_dir=state_dir, ready=ready or _say)
+
+
+def serve_experiments(
+    experiments: Sequence[str], *, protocol: str | None, output: str | None, port: int, database_port: int | None
+) -> None:
+    """As `serve`, of what two experiments (`dag.report.experiments.read_experiments`) say of the same people."""
+    inputs = {"experiments": list(experiments), "protocol": protocol, "output": output}
+    _serve(inputs, address="127.0.0.1", port=port, database_port=database_port, state_dir=".dag", ready=_say)
+
+
+def _say(url: str) -> None:
+    print(f"The App is at {url} (Ctrl-C stops it)", flush=True)
+
+
+def _serve(
+    inputs: dict[str, Any],
+    *,
+    address: str,
+    port: int,
+    database_port: int | None,
+    state_dir: str | Path,
+    ready: Callable[[str], None],
+) -> None:
+    check_port(address, port, "--port")
     log = Path(state_dir).resolve() / "fiftyone" / "app.log"
     with _until_told(), running_database(state_dir, database_port) as database:
         with _server({**inputs, "address": address, "port": port, "log": str(log)}, database) as server:

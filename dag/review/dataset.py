@@ -2,7 +2,7 @@
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import fiftyone as fo
 
 from dag.errors import UserError
+from dag.evaluation.arrays import Results
 from dag.evaluation.strata import hidden_joints
 from dag.files import inside
 from dag.person import Person
-from dag.prediction import Prediction
 from dag.review import labels
 from dag.review.look import set_look
 from dag.review.poses import Poses, headline_output, pose_labels
@@ -30,20 +30,25 @@ Maker = Callable[[Person], labels.Document | None]
 def build_dataset(
     name: str,
     persons: Sequence[Person],
-    predictions: Sequence[Prediction],
+    outputs: Mapping[str, Results],
     skeleton: Skeleton,
     images_root: str | Path,
+    *,
+    compared: tuple[str, str] | None = None,
 ) -> fo.Dataset:
     """A dataset called `name` in the running database; one of that name is replaced.
 
-    Fields of a sample: `ground_truth` and one field an output of `predictions` (`fo.Keypoints`, one label a person),
-    `relabelled`, `boxes`, `segmentation`; `image_id`, `people` with keypoints, `occluded_share` of their labelled
-    joints, number of `relabelled_joints`, `worst_oks` (lowest of a person, headline output).
+    Fields of a sample: `ground_truth` and one field an output (`fo.Keypoints`, one label a pose, see
+    `prediction_label`), `relabelled`, `boxes`, `segmentation`; `image_id`, `people` with keypoints, `occluded_share` of
+    their labelled joints, number of `relabelled_joints`, `worst_oks` (lowest of a person, headline output). With
+    `compared`, poses of the second output have `oks_change`, their OKS less that of the first output's pose of the same
+    person, and a sample has the lowest.
 
     Args:
         persons: rows; crowd regions and people without keypoints get a box and no pose.
-        predictions: of any outputs, each of a person in `persons`; may be empty.
+        outputs: predictions by name of the output; may be empty.
         images_root: what `image_path` is relative to.
+        compared: two of the outputs; the second is the headline output.
 
     Raises:
         UserError: a photograph is missing, person ids are not unique, or a prediction is of an unknown person.
@@ -52,21 +57,22 @@ def build_dataset(
     if len(by_key) < len(persons):
         found = f"{len(persons)} rows with {len(by_key)} ids"
         raise UserError("person ids are not unique", expected="one row an id", got=found, do="choose one split")
-    poses = pose_labels(by_key, predictions, skeleton)
+    poses = pose_labels(persons, outputs, skeleton)
+    if compared:
+        _note_changes(poses, *compared)
     photographs: dict[str, list[Person]] = defaultdict(list)
     for person in persons:
         photographs[person.image_path].append(person)
     files = [_photograph(images_root, image_path) for image_path in photographs]
-    outputs = sorted({prediction.output for prediction in predictions})
-    headline = headline_output(outputs)
+    headline = compared[1] if compared else headline_output(list(outputs))
     if fo.dataset_exists(name):
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
-    _declare(dataset, outputs)
+    _declare(dataset, list(outputs))
     _add_photographs(dataset, files, list(photographs.values()), poses, headline)
-    _add_people(dataset, list(photographs.values()), _makers(poses, outputs))
-    set_look(dataset, skeleton, outputs, headline)
-    save_views(dataset)
+    _add_people(dataset, list(photographs.values()), _makers(), poses, list(outputs))
+    set_look(dataset, skeleton, list(outputs), headline)
+    save_views(dataset, headline)
     return dataset
 
 
@@ -82,8 +88,12 @@ def _declare(dataset: fo.Dataset, outputs: Sequence[str]) -> None:
         dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Keypoints)
         dataset.add_sample_field(f"{field}.keypoints.person_id", fo.IntField)
     for field in outputs:
-        for name in ("oks", "score"):
+        for name in ("oks", "score", "oks_change"):
             dataset.add_sample_field(f"{field}.keypoints.{name}", fo.FloatField)
+        for name in ("inversion_joints", "swap_joints", "miss_joints", "swapped_with"):
+            dataset.add_sample_field(f"{field}.keypoints.{name}", fo.IntField)
+        for name in ("kind", "strata"):
+            dataset.add_sample_field(f"{field}.keypoints.{name}", fo.ListField, subfield=fo.StringField)
         dataset.add_sample_field(f"{field}.keypoints.error", fo.ListField, subfield=fo.FloatField)
     for field in ("ground_truth", "relabelled"):
         dataset.add_sample_field(f"{field}.keypoints.visibility", fo.ListField, subfield=fo.StringField)
@@ -94,7 +104,7 @@ def _declare(dataset: fo.Dataset, outputs: Sequence[str]) -> None:
         dataset.add_sample_field(f"{field}.detections.person_id", fo.IntField)
     for field in ("image_id", "people", "relabelled_joints"):
         dataset.add_sample_field(field, fo.IntField)
-    for field in ("occluded_share", *(["worst_oks"] if outputs else [])):
+    for field in ("occluded_share", *(["worst_oks", "oks_change"] if outputs else [])):
         dataset.add_sample_field(field, fo.FloatField)
 
 
@@ -108,7 +118,13 @@ def _add_photographs(
     gc.collect()  # FiftyOne reloads every sample that is still in memory, each time one of its fields is set
 
 
-def _add_people(dataset: fo.Dataset, photographs: Photographs, makers: dict[str, tuple[str, Maker]]) -> None:
+def _add_people(
+    dataset: fo.Dataset,
+    photographs: Photographs,
+    makers: dict[str, tuple[str, Maker]],
+    poses: Poses,
+    outputs: Sequence[str],
+) -> None:
     shown = iter(progress(photographs, "loading people", total=len(photographs)))
     start = 0
     while batch := list(islice(shown, BATCH)):
@@ -117,13 +133,17 @@ def _add_people(dataset: fo.Dataset, photographs: Photographs, makers: dict[str,
         for field, (kind, maker) in makers.items():
             values = [labels.label_list(kind, [maker(person) for person in people]) for people in batch]
             added.set_values(field, values, expand_schema=False, validate=False)
+        for output in outputs:
+            values = [labels.label_list("Keypoints", poses.get((output, people[0].image_id), [])) for people in batch]
+            added.set_values(output, values, expand_schema=False, validate=False)
 
 
 def _sample(file: str, people: Sequence[Person], poses: Poses, headline: str | None) -> fo.Sample:
     """A photograph with its figures and, as yet, without labels."""
     first = people[0]
-    found = [poses.get((headline or "", person.image_id, person.person_id)) for person in people]
-    similarities = [pose["oks"] for pose in found if pose is not None and pose["oks"] is not None]
+    found = poses.get((headline or "", first.image_id), [])
+    similarities = [pose["oks"] for pose in found if pose["oks"] is not None]
+    changes = [pose["oks_change"] for pose in found if pose.get("oks_change") is not None]
     labelled = sum(person.num_keypoints for person in people)
     hidden = sum(int(hidden_joints(person.visibility).sum()) for person in people)
     return fo.Sample(
@@ -135,19 +155,25 @@ def _sample(file: str, people: Sequence[Person], poses: Poses, headline: str | N
         occluded_share=hidden / labelled if labelled else None,
         relabelled_joints=sum(int(labels.relabelled_joints(person).sum()) for person in people),
         **({"worst_oks": min(similarities, default=None)} if headline else {}),
+        **({"oks_change": min(changes)} if changes else {}),
     )
 
 
-def _makers(poses: Poses, outputs: Sequence[str]) -> dict[str, tuple[str, Maker]]:
-    """For every label field the kind of its list and what makes a label, or None, of a person."""
-
-    def predicted(output: str) -> Maker:
-        return lambda person: poses.get((output, person.image_id, person.person_id))
-
+def _makers() -> dict[str, tuple[str, Maker]]:
+    """For every label field of the truth the kind of its list and what makes a label, or None, of a person."""
     return {
         "ground_truth": ("Keypoints", labels.truth_label),
-        **{output: ("Keypoints", predicted(output)) for output in outputs},
         "relabelled": ("Keypoints", labels.relabelled_label),
         "boxes": ("Detections", labels.box_label),
         "segmentation": ("Detections", labels.mask_label),
     }
+
+
+def _note_changes(poses: Poses, first: str, second: str) -> None:
+    before = {
+        label["person_id"]: label["oks"] for (output, _), found in poses.items() if output == first for label in found
+    }
+    for (output, _), found in poses.items():
+        for label in found if output == second else []:
+            old, new = before.get(label["person_id"]), label["oks"]
+            label["oks_change"] = None if old is None or new is None else new - old

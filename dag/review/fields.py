@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 TRUTH_FIELDS = ("ground_truth", "relabelled", "boxes", "segmentation")
-FIGURE_FIELDS = ("worst_oks", "occluded_share", "relabelled_joints", "people")
+FIGURE_FIELDS = ("worst_oks", "oks_change", "occluded_share", "relabelled_joints", "people")
 COLORS = {
     "ground_truth": "#00e676",
     "graph": "#ff4081",

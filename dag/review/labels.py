@@ -11,11 +11,11 @@ import fiftyone.core.utils
 import numpy as np
 import pycocotools.mask
 from bson import Binary, ObjectId
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int8
 
+from dag.evaluation.diagnosis import ErrorKind
 from dag.evaluation.strata import hidden_joints, hidden_share
 from dag.person import Occluder, Person, Source, Visibility
-from dag.prediction import Prediction
 
 Document = dict[str, Any]
 
@@ -42,27 +42,51 @@ def relabelled_label(person: Person) -> Document | None:
     return _pose(person, changed) if changed.any() else None
 
 
-def prediction_label(person: Person, prediction: Prediction, oks: float, distance: Float[np.ndarray, " J"]) -> Document:
+def prediction_label(
+    photograph: Person,
+    keypoints_xy: Float[np.ndarray, "J 2"],
+    joint_scores: Float[np.ndarray, " J"],
+    *,
+    score: float,
+    person: Person | None,
+    oks: float | None,
+    kinds: Int8[np.ndarray, " J"],
+    swapped_with: int | None,
+    strata: Sequence[str],
+) -> Document:
     """A predicted pose with our figures.
 
-    A joint's `error` is its distance in units of sqrt(person area), rounded as the tooltip has little room.
+    A joint's `error` is its distance to the truth in units of sqrt(person area), NaN for unlabelled joints, rounded as
+    the tooltip has little room; its `kind` is the name of an `ErrorKind`, or "none".
 
     Args:
-        person: whom it is of; `occluder` says what hides his joints.
-        oks: object keypoint similarity; NaN for a person without labelled joints.
-        distance: of each joint to the truth, in image pixels; NaN for unlabelled joints.
+        photograph: any row of the photograph, for its size.
+        keypoints_xy: image pixels.
+        person: whom it is about, or None; `occluder` says what hides their joints.
+        oks, swapped_with, strata: of the pose (`dag.review.poses`).
+        kinds: `ErrorKind` numbers, -1 for joints that are not asked.
     """
+    names = [ErrorKind(kind).name.lower() if kind >= 0 else "none" for kind in kinds.tolist()]
     return _document(
         "Keypoint",
-        label=occlusion_class(person),
-        person_id=person.person_id,
-        oks=None if np.isnan(oks) else oks,
-        score=prediction.score,
-        error=np.round(distance / np.sqrt(person.area), 4).tolist(),
-        confidence=np.round(prediction.joint_scores, 4).tolist(),
-        occluder=_occluders(person),
-        points=_points(person, prediction.keypoints_xy, np.ones(len(distance), dtype=bool)),
+        label="no person" if person is None else occlusion_class(person),
+        person_id=None if person is None else person.person_id,
+        oks=oks,
+        score=score,
+        error=[] if person is None else _distances(person, keypoints_xy),
+        kind=names,
+        **{f"{name}_joints": names.count(name) for name in ("inversion", "swap", "miss")},
+        swapped_with=swapped_with,
+        strata=list(strata),
+        confidence=np.round(joint_scores, 4).tolist(),
+        occluder=[] if person is None else _occluders(person),
+        points=_points(photograph, keypoints_xy, np.ones(len(kinds), dtype=bool)),
     )
+
+
+def _distances(person: Person, keypoints_xy: Float[np.ndarray, "J 2"]) -> list[float]:
+    distance = np.linalg.norm(keypoints_xy - person.keypoints_xy, axis=-1) / np.sqrt(person.area)
+    return np.where(person.visibility > 0, np.round(distance, 4), np.nan).tolist()
 
 
 def box_label(person: Person) -> Document:
@@ -95,7 +119,7 @@ def label_list(kind: str, labels: Sequence[Document | None]) -> Document:
     return {"_cls": kind, kind.lower(): [label for label in labels if label is not None]}
 
 
-def _document(kind: str, **fields: Any) -> Document:
+def _document(kind: str, /, **fields: Any) -> Document:
     return {"_id": ObjectId(), "_cls": kind, "attributes": {}, "tags": [], **fields}
 
 

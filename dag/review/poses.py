@@ -1,13 +1,17 @@
 """Predictions set against the people they are of."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from dag.errors import UserError
-from dag.evaluation.oks import oks
+from dag.evaluation.arrays import Results, truth_of
+from dag.evaluation.diagnosis import Diagnosis, ErrorKind, diagnose
+from dag.evaluation.matching import persons_of_results
+from dag.evaluation.strata import person_strata
 from dag.person import Person
-from dag.prediction import Prediction
 from dag.review.fields import FIGURE_FIELDS, TRUTH_FIELDS
 from dag.review.labels import Document, prediction_label
 from dag.skeleton import Skeleton
@@ -15,8 +19,8 @@ from dag.skeleton import Skeleton
 SAMPLE_FIELDS = ("id", "image_id", "filepath", "tags", "metadata", "created_at", "last_modified_at")
 RESERVED = (*TRUTH_FIELDS, *FIGURE_FIELDS, *SAMPLE_FIELDS)
 
-Poses = dict[tuple[str, int, int], Document]
-"""Labels by output, image id and person id."""
+Poses = dict[tuple[str, int], list[Document]]
+"""Labels by output and image id."""
 
 
 def headline_output(outputs: Sequence[str]) -> str | None:
@@ -25,29 +29,64 @@ def headline_output(outputs: Sequence[str]) -> str | None:
     return next((output for output in ranked if output in outputs), None)
 
 
-def pose_labels(
-    persons: Mapping[tuple[int, int], Person], predictions: Sequence[Prediction], skeleton: Skeleton
-) -> Poses:
-    """Labels of predictions by output, image id and person id; `persons` by image id and person id.
+def pose_labels(persons: Sequence[Person], outputs: Mapping[str, Results], skeleton: Skeleton) -> Poses:
+    """Labels of predictions, with what `dag.evaluation` says of each; photographs without rows are left out.
 
     Raises:
         UserError: a person is unknown or predicted twice by one output, or an output has a name that is in use.
     """
-    found: Poses = {}
-    for prediction in predictions:
-        key = (prediction.image_id, prediction.person_id)
-        where = f"prediction of output {prediction.output!r}, image {key[0]}, person {key[1]}"
-        if key not in persons:
+    labels: Poses = {}
+    for output, results in outputs.items():
+        if output in RESERVED or not output.isidentifier():
+            where, expected = f"output {output!r}", f"a word, none of {', '.join(RESERVED)}"
+            raise UserError("bad name of an output", where=where, expected=expected)
+        _check_people(output, results, persons)
+        labels |= _labels(output, persons, results, skeleton)
+    return labels
+
+
+def _check_people(output: str, results: Results, persons: Sequence[Person]) -> None:
+    known = {(person.image_id, person.person_id) for person in persons}
+    seen = set()
+    for key in zip(results.image_id.tolist(), results.person_id.tolist()):
+        where = f"prediction of output {output!r}, image {key[0]}, person {key[1]}"
+        if key[1] >= 0 and key not in known:
             raise UserError("no such person in the rows", where=where, do="run `dvc repro evaluate`, or give the split")
-        if (prediction.output, *key) in found:
+        if key[1] >= 0 and key in seen:
             raise UserError("predicted twice", where=where, expected="one prediction a person", do="evaluate again")
-        if prediction.output in RESERVED or not prediction.output.isidentifier():
-            raise UserError("bad name of an output", where=where, expected=f"a word, none of {', '.join(RESERVED)}")
-        person = persons[key]
-        similarity = oks(
-            prediction.keypoints_xy, person.keypoints_xy, person.visibility, np.array(person.area), skeleton.sigma_array
-        )
-        distance = np.linalg.norm(prediction.keypoints_xy - person.keypoints_xy, axis=-1)
-        distance[person.visibility == 0] = np.nan
-        found[prediction.output, *key] = prediction_label(person, prediction, float(similarity), distance)
-    return found
+        seen.add(key)
+
+
+def _labels(output: str, persons: Sequence[Person], results: Results, skeleton: Skeleton) -> Poses:
+    truth = truth_of(persons, skeleton)
+    diagnosis = diagnose(truth, results, persons_of_results(truth, results, skeleton.sigma_array), skeleton)
+    strata = {name: mask for name, mask in person_strata(truth).items() if name.startswith(("hidden", "crowd", "max"))}
+    shown = {person.image_id: person for person in persons}
+    labels: Poses = defaultdict(list)
+    for index in range(len(results)):
+        image_id, whose = int(results.image_id[index]), int(diagnosis.person[index])
+        if image_id in shown:
+            label = prediction_label(
+                shown[image_id],
+                results.keypoints_xy[index],
+                results.joint_scores[index],
+                score=float(results.score[index]),
+                person=persons[whose] if whose >= 0 else None,
+                oks=_mean(diagnosis.similarity[index]),
+                kinds=diagnosis.kind[index],
+                swapped_with=_swapped_with(diagnosis, index, truth.person_id),
+                strata=[name for name, mask in strata.items() if whose >= 0 and mask[whose]],
+            )
+            labels[output, image_id].append(label)
+    return labels
+
+
+def _mean(similarity: Float[np.ndarray, " J"]) -> float | None:
+    asked = ~np.isnan(similarity)
+    return float(similarity[asked].mean()) if asked.any() else None
+
+
+def _swapped_with(diagnosis: Diagnosis, index: int, person_id: Int[np.ndarray, " P"]) -> int | None:
+    """The person whose joints were found instead; of several, whose the most are."""
+    whose = diagnosis.swapped_with[index][diagnosis.kind[index] == ErrorKind.SWAP]
+    return int(person_id[np.bincount(whose).argmax()]) if len(whose) else None

@@ -18,7 +18,8 @@ DATASET = "people"
 
 
 def main() -> None:
-    """Argument: json of `load`'s arguments, `address`, `port`, `report` (a file descriptor), `mongod` (a pid), `log`.
+    """Argument: json of the arguments of `load` or `load_experiments`, and of `address`, `port`, `report` (a file
+    descriptor), `mongod` (a pid), `log`.
 
     Writes one line to `report`: "loaded", or "error: " and the text of a `UserError`. Standard input is a pipe from
     the owner, whose end means that the owner was killed.
@@ -28,7 +29,7 @@ def main() -> None:
     threading.Thread(target=_end_with_owner, args=[mongod], daemon=True).start()
     with os.fdopen(arguments.pop("report"), "w") as report:
         try:
-            load(**arguments)
+            (load_experiments if "experiments" in arguments else load)(**arguments)
         except UserError as error:
             report.write(f"error: {error}\n")
             sys.exit(1)
@@ -48,6 +49,7 @@ def load(persons: str, images_root: str, predictions: str | None, split: str | N
     Raises:
         UserError: as `read_persons`, `read_predictions` and `build_dataset`; or the two have different skeletons.
     """
+    from dag.evaluation.protocol import results_by_output
     from dag.person import read_persons
     from dag.prediction import read_predictions
 
@@ -58,7 +60,24 @@ def load(persons: str, images_root: str, predictions: str | None, split: str | N
     # Not before: FiftyOne takes seconds to import, and bad input is found without it.
     from dag.review.dataset import build_dataset
 
-    build_dataset(DATASET, rows, poses, skeleton, images_root)
+    build_dataset(DATASET, rows, results_by_output(poses, skeleton), skeleton, images_root)
+
+
+def load_experiments(experiments: list[str], protocol: str | None, output: str | None) -> None:
+    """Build the dataset from the rows and the predictions of two experiments.
+
+    Raises:
+        UserError: as `read_experiments` and `build_dataset`.
+    """
+    from dag.report.experiments import read_experiments
+
+    first, second = read_experiments(experiments, protocol, output)
+    names = experiments if all(name.isidentifier() for name in experiments) else ["before", "after"]
+    from dag.review.dataset import build_dataset
+
+    results = dict(zip(names, (first.results, second.results)))
+    rows = first.rows
+    build_dataset(DATASET, rows.persons, results, rows.skeleton, rows.root, compared=(names[0], names[1]))
 
 
 def _end_with_owner(mongod: int) -> None:
