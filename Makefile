@@ -9,6 +9,7 @@ help:  ## show this list
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,dask,export,app,dev]'
+	$(BIN)/dag-pose plots-page
 	touch $@
 
 install: .venv/installed  ## make .venv with everything in it; does nothing when that is done

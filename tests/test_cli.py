@@ -11,6 +11,7 @@ from tests.imports import ROOT
 COMMANDS = [
     [], ["params"], ["params", "list"], ["params", "use"], ["params", "check"], ["summary"], ["app"],
     ["fetch"], ["export"], ["weights"], ["evaluate"], ["submission"],
+    ["report"], ["plots-page"],
 ]  # fmt: skip
 
 
@@ -43,6 +44,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("params", "use", "default"), "error: presets: no such folder; run dag-pose in the project's root"),
         (("params", "check"), "error: params.yaml: no such file; `dag-pose params use default` writes one"),
         (("summary",), "error: results/evaluate: nothing was evaluated yet; run `dvc repro`"),
+        (("report",), "error: workspace: no params.yaml; run dag-pose in the project's root"),
         (("app",), "error: params.yaml: no such file"),
     ],
 )

@@ -59,7 +59,8 @@ def test_missing_params(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", preset_names(PRESETS))
 def test_every_preset_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("DAG_REAL_DATA", "/somewhere")
+    for variable in ("DAG_REAL_DATA", "COCO", "OCHUMAN", "CROWDPOSE"):
+        monkeypatch.setenv(variable, "/somewhere")
     path = tmp_path / "params.yaml"
     use_preset(name, PRESETS, path)
     assert "$" not in path.read_text().split("\n\n", 1)[1]

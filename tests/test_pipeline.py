@@ -180,6 +180,8 @@ def test_every_stage_runs_on_real_photographs(real_data: Path, tmp_path: Path) -
     run(project, "dvc", "repro")
     metrics = json.loads((project / "results/evaluate/coco_val/metrics.json").read_text())
     assert metrics["people"] == 112
+    metrics = json.loads((project / "results/evaluate/ochuman_test/metrics.json").read_text())
+    assert metrics["people"] == 5
     assert json.loads((project / "results/pool/metrics.json").read_text())["accepted"] >= 5
     decided = json.loads((project / "results/relabel/metrics.json").read_text())["decided"]
     assert decided["object"] > 100

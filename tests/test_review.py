@@ -136,7 +136,7 @@ def test_compared_poses_carry_the_change(mistaken: Any) -> None:
     assert mistaken.values("oks_change") == pytest.approx([label.oks_change, 0, 0])
     assert mistaken.load_saved_view("worse than before").values("after.keypoints.person_id") == [[10]]
     assert mistaken.load_saved_view("better than before").values("image_id") == []
-    assert mistaken.app_config.active_fields.paths == ["ground_truth", "after", "worst_oks"]
+    assert mistaken.app_config.active_fields.paths == ["ground_truth", "before", "after", "oks_change"]
 
 
 @pytest.mark.parametrize("name", ["swaps", "inversions", "misses"])

@@ -69,7 +69,7 @@ def strata_precision(
         return {}
     pairs = pair_up(truth, results, skeleton.sigma_array)
     counted = np.stack([mask & truth.wanted for mask in strata.values()])
-    unmatched_counts = np.stack([_concerns(mask, truth, results)[pairs.order] for mask in strata.values()])
+    unmatched_counts = np.stack([concerns(mask, truth, results)[pairs.order] for mask in strata.values()])
     curves = curves_of(results, pairs, match(truth, pairs, counted, unmatched_counts), counted)
     names = ("AP", "AP50", "AP75", "AR")
     figures = [stratum_figures(curves, number) for number in range(len(strata))]
@@ -79,7 +79,7 @@ def strata_precision(
     }
 
 
-def _concerns(stratum: Bool[np.ndarray, " P"], truth: Truth, results: Results) -> Bool[np.ndarray, " D"]:
+def concerns(stratum: Bool[np.ndarray, " P"], truth: Truth, results: Results) -> Bool[np.ndarray, " D"]:
     by_person = np.isin(results.person_id, truth.person_id[stratum])
     by_photograph = np.isin(results.image_id, truth.image_id[stratum])
     return np.where(np.isin(results.person_id, truth.person_id), by_person, by_photograph)

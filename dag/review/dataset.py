@@ -71,7 +71,8 @@ def build_dataset(
     _declare(dataset, list(outputs))
     _add_photographs(dataset, files, list(photographs.values()), poses, headline)
     _add_people(dataset, list(photographs.values()), _makers(), poses, list(outputs))
-    set_look(dataset, skeleton, list(outputs), headline)
+    shown = [*compared, "oks_change"] if compared else [headline, "worst_oks"] if headline else []
+    set_look(dataset, skeleton, list(outputs), shown)
     save_views(dataset, headline)
     return dataset
 

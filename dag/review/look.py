@@ -9,8 +9,8 @@ from dag.review.fields import FIGURE_FIELDS, field_colors
 from dag.skeleton import Skeleton
 
 
-def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], headline: str | None) -> None:
-    """Skeleton lines, one colour a field, truth and headline output switched on, figures first in the sidebar."""
+def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], shown: Sequence[str]) -> None:
+    """Skeleton lines, one colour a field, truth and `shown` fields switched on, figures first in the sidebar."""
     colors = field_colors(outputs)
     lines = fo.KeypointSkeleton(labels=list(skeleton.joints), edges=skeleton.bone_index.tolist())
     dataset.skeletons = dict.fromkeys(("ground_truth", *outputs), lines)
@@ -23,8 +23,7 @@ def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], he
         multicolor_keypoints=False,
         opacity=0.6,
     )
-    shown = ["ground_truth", headline, "worst_oks"] if headline else ["ground_truth"]
-    config.active_fields = fo.ActiveFields(paths=shown)
+    config.active_fields = fo.ActiveFields(paths=["ground_truth", *shown])
     # FiftyOne puts groups that it misses, and fields that are in no group, in front: all of them are named here.
     groups = {
         "people": list(colors),

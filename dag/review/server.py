@@ -6,6 +6,7 @@ SIGTERM while a browser is connected: this process can always be ended, nothing 
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -72,7 +73,9 @@ def load_experiments(experiments: list[str], protocol: str | None, output: str |
     from dag.report.experiments import read_experiments
 
     first, second = read_experiments(experiments, protocol, output)
-    names = experiments if all(name.isidentifier() for name in experiments) else ["before", "after"]
+    names = [re.sub(r"\W", "_", Path(name).name) for name in experiments]
+    if names[0] == names[1] or not all(name.isidentifier() for name in names):
+        names = ["before", "after"]
     from dag.review.dataset import build_dataset
 
     results = dict(zip(names, (first.results, second.results)))

@@ -1,0 +1,175 @@
+"""Evaluation beside its peers, in one run: pycocotools, HRNet's way of suppressing and of decoding.
+
+    python benchmarks/evaluation.py [--photographs 5000] [--people 11000] [--results 104125] [--rounds 3]
+
+Goals: from json 20 times as fast as pycocotools from json, from arrays 40 times as fast as pycocotools once it has
+loaded; suppression 40 times as fast as a plain loop over people; flip and decode twice as fast as a loop over crops;
+strata and diagnosis together add 10 s at most. Figures, kept poses and coordinates must be the same. Medians.
+"""
+
+import contextlib
+import io
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+import typer
+from jaxtyping import Float
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from dag.evaluation.arrays import Results
+from dag.evaluation.average_precision import average_precision
+from dag.evaluation.figures import all_figures
+from dag.evaluation.nms import oks_nms
+from dag.evaluation.read import read_results, read_truth
+from dag.files import write_json
+from dag.heads.codings import CODINGS
+from dag.skeleton import COCO17
+
+SIGMAS = COCO17.sigma_array
+
+
+def write_files(folder: Path, photographs: int, people: int, results: int) -> None:
+    """Annotations and results of random people, results near them."""
+    rng = np.random.default_rng(0)
+    image = np.sort(rng.integers(0, photographs, people))
+    box = np.column_stack([rng.uniform(0, 400, (people, 2)), rng.uniform(30, 240, (people, 2))])
+    visibility = rng.integers(0, 3, (people, 17)) * (rng.random((people, 1)) < 0.8)
+    xy = np.round(box[:, None, :2] + rng.random((people, 17, 2)) * box[:, None, 2:])
+    joints = np.where(visibility[..., None] > 0, np.concatenate([xy, visibility[..., None]], -1), 0).astype(int)
+    annotations = [
+        {
+            "id": number + 1, "image_id": int(image[number]), "category_id": 1, "bbox": box[number].tolist(),
+            "area": float(0.6 * box[number, 2:].prod()), "iscrowd": int(rng.random() < 0.02),
+            "num_keypoints": int((visibility[number] > 0).sum()), "keypoints": joints[number].ravel().tolist(),
+        }
+        for number in range(people)
+    ]  # fmt: skip
+    category = {"id": 1, "name": "person", "keypoints": list(COCO17.joints)}
+    images = [{"id": number} for number in range(photographs)]
+    write_json(folder / "truth.json", {"images": images, "annotations": annotations, "categories": [category]})
+    whose = rng.integers(0, people, results)
+    found = xy[whose] + rng.normal(0, 1, (results, 17, 2)) * rng.exponential(15, (results, 1, 1))
+    keypoints = np.round(np.concatenate([found, rng.random((results, 17, 1))], -1), 3).reshape(results, -1)
+    entries = zip(image[whose].tolist(), keypoints.tolist(), rng.random(results).tolist())
+    write_json(
+        folder / "results.json",
+        [{"image_id": i, "category_id": 1, "keypoints": joints, "score": score} for i, joints, score in entries],
+    )
+
+
+def seconds(step: Callable[[], Any], rounds: int = 1) -> tuple[float, Any]:
+    """Median wall time of a step, and what it gave."""
+    times, answer = [], None
+    for _ in range(rounds):
+        started = time.perf_counter()
+        answer = step()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times), answer
+
+
+def pycocotools_loaded(folder: Path) -> tuple[Any, Any]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(folder / "truth.json"))
+        return truth, truth.loadRes(str(folder / "results.json"))
+
+
+def pycocotools_stats(truth: Any, found: Any) -> list[float]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation: Any = COCOeval(truth, found, "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return list(evaluation.stats)
+
+
+def plain_nms(results: Results, area: Float[np.ndarray, " D"], threshold: float = 0.9) -> list[int]:
+    """Person by person: the best stays, the similarity of each other to it is computed, the like ones go."""
+    kept: list[int] = []
+    for image in np.unique(results.image_id):
+        here = np.flatnonzero(results.image_id == image)
+        order = here[np.argsort(-results.score[here], kind="stable")]
+        while len(order):
+            best, rest = order[0], order[1:]
+            kept.append(int(best))
+            similar = np.zeros(len(rest))
+            for place, other in enumerate(rest):
+                x, y = (results.keypoints_xy[best] - results.keypoints_xy[other]).T
+                scale = (area[best] + area[other]) / 2 + np.spacing(1)
+                exponent = (x**2 + y**2) / (SIGMAS * 2) ** 2 / scale / 2
+                similar[place] = np.sum(np.exp(-exponent)) / len(exponent)
+            order = rest[similar <= threshold]
+    return kept
+
+
+def loop_decode(
+    plain: Float[np.ndarray, "B J H W"], flipped: Float[np.ndarray, "B J H W"]
+) -> Float[np.ndarray, "B J 2"]:
+    """Crop by crop and joint by joint, in numpy: mirrored back, shifted by a pixel, averaged, quarter shift."""
+    found = np.zeros((*plain.shape[:2], 2))
+    for crop in range(len(plain)):
+        back = flipped[crop, COCO17.flip_index, :, ::-1].copy()
+        back[..., 1:] = back[..., :-1].copy()
+        mean = (plain[crop] + back) * 0.5
+        for joint, heatmap in enumerate(mean):
+            y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+            place = np.array([x, y], dtype=float)
+            if 1 < x < heatmap.shape[1] - 1 and 1 < y < heatmap.shape[0] - 1:
+                slope = [heatmap[y, x + 1] - heatmap[y, x - 1], heatmap[y + 1, x] - heatmap[y - 1, x]]
+                place += np.sign(slope) * 0.25
+            found[crop, joint] = place
+    return found
+
+
+def decode_ratio(rounds: int, crops: int = 256) -> tuple[float, float, float]:
+    """Seconds of the loop, of ours, and the largest difference in heatmap pixels."""
+    generator = torch.Generator().manual_seed(0)
+    heatmaps = torch.rand((2, crops, 17, 64, 48), generator=generator)
+    coding, flip_index = CODINGS["msra"], torch.from_numpy(COCO17.flip_index)
+    plain, flipped = heatmaps.numpy()
+
+    def ours() -> torch.Tensor:
+        return coding.decode((heatmaps[0] + coding.mirror(heatmaps[1], flip_index)) * 0.5, 2.0)[0]
+
+    slow, theirs = seconds(lambda: loop_decode(plain, flipped), rounds)
+    fast, found = seconds(ours, rounds)
+    return slow, fast, float(np.abs(found.numpy() - theirs).max())
+
+
+def main(photographs: int = 5000, people: int = 11000, results: int = 104125, rounds: int = 3) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_files(folder, photographs, people, results)
+        loading, (truth, found) = seconds(lambda: pycocotools_loaded(folder), rounds)
+        judging, stats = seconds(lambda: pycocotools_stats(truth, found))
+        reading, (rows, skeleton) = seconds(lambda: read_truth(folder / "truth.json"), rounds)
+        more, poses = seconds(lambda: read_results(folder / "results.json", rows, skeleton), rounds)
+    ours, metrics = seconds(lambda: average_precision(rows, poses, skeleton), rounds)
+    everything, _ = seconds(lambda: all_figures(rows, poses, skeleton))
+    apart = max(abs((value or 0) - other) for value, other in zip(metrics.values(), stats))
+    area = np.full(len(poses), 150.0 * 200.0)
+    plain, kept = seconds(lambda: plain_nms(poses, area))
+    suppressing, fast_kept = seconds(lambda: oks_nms(poses, area, SIGMAS), rounds)
+    slow, fast, pixels = decode_ratio(rounds)
+    from_json = reading + more + ours
+    print(f"{photographs} photographs, {people} people, {results} results, {torch.get_num_threads()} threads\n")
+    print("| what | peer, s | ours, s | ratio | goal | the same? |\n|---|---|---|---|---|---|")
+    same = f"{apart:.0e} apart"
+    for what, peer, own, goal, agrees in (
+        ("ten figures from json, pycocotools", loading + judging, from_json, 20, same),
+        ("ten figures once loaded, pycocotools", judging, ours, 40, same),
+        ("OKS suppression, plain loop", plain, suppressing, 40, "yes" if kept == fast_kept.tolist() else "NO"),
+        ("flip and decode 256 crops, loop", slow, fast, 2, f"{pixels:.0e} px apart"),
+    ):
+        print(f"| {what} | {peer:.2f} | {own:.3f} | {peer / own:.1f} | {goal} | {agrees} |")
+    print(f"\nall figures, strata, diagnosis and mended APs with them: {everything:.1f} s (goal: 10 more at most)")
+
+
+if __name__ == "__main__":
+    typer.run(main)

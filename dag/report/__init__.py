@@ -1,0 +1,50 @@
+"""`write_report`: experiments compared on one page that needs nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dag.errors import UserError
+
+
+def write_report(
+    experiments: Sequence[str] = (),
+    *,
+    out: str | Path = "report.html",
+    protocol: str | None = None,
+    output: str | None = None,
+    people: int = 12,
+    resamples: int = 1000,
+    seed: int = 1,
+    charts: str | Path = ".dvc/plots",
+) -> Path:
+    """Write a page about experiments of the project in the working folder, whole or not at all.
+
+    Args:
+        experiments: DVC experiments, branches, tags, commits, folders with predictions.parquet, or "workspace"; the
+            workspace when there is none. Differences are from the first.
+        protocol: of params.yaml; the first of the first experiment when None.
+        output: "graph", "heatmap", ...; when None each experiment's `evaluate.output`.
+        people: how many who got better, and how many who got worse, are drawn.
+        resamples, seed: of the photographs, for the intervals.
+        charts: folder of the charts' templates.
+
+    Raises:
+        UserError: too many experiments, or as `read_experiments` says.
+    """
+    import numpy as np
+
+    from dag.report.bootstrap import all_photographs, count, resample
+    from dag.report.charts import COLORS
+    from dag.report.experiments import read_experiments
+    from dag.report.page import write_page
+    from dag.report.table import table
+
+    if len(experiments) > len(COLORS):
+        raise UserError("too many experiments", expected=f"at most {len(COLORS)}", got=len(experiments))
+    read = read_experiments(list(experiments), protocol, output)
+    ids = all_photographs([(one.rows.truth, one.results) for one in read])
+    counts = [count(one.rows.truth, one.results, one.rows.skeleton, ids) for one in read]
+    samples = resample(counts, len(ids), resamples=resamples, rng=np.random.default_rng(seed))
+    facts: dict[str, Any] = {"photographs": len(ids), "resamples": resamples, "seed": seed}
+    return write_page(Path(out), read, table(counts, samples), facts, people=people, charts=Path(charts))

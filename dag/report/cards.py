@@ -1,0 +1,202 @@
+"""The people who got better and worse most, drawn: truth and predictions on the photograph."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, Int8, UInt8
+
+from dag.data.images import read_image
+from dag.evaluation.diagnosis import Diagnosis, ErrorKind, diagnose
+from dag.evaluation.matching import persons_of_results
+from dag.evaluation.plots import person_oks
+from dag.evaluation.strata import hidden_joints
+from dag.person import Person
+from dag.report.experiments import Experiment
+from dag.skeleton import Skeleton
+
+TILE_WH = (210, 280)
+ROOM = 1.4
+"""Side of what is shown over side of the person's box."""
+JPEG_QUALITY = 85
+TRUTH_COLOR, VISIBLE, HIDDEN = "#ffffff", "#00c83c", "#ff5a00"
+KIND_COLORS = {
+    ErrorKind.GOOD: "#d9d9d9",
+    ErrorKind.JITTER: "#56b4e9",
+    ErrorKind.INVERSION: "#e69f00",
+    ErrorKind.SWAP: "#cc79a7",
+    ErrorKind.MISS: "#3a3a3a",
+}
+"""As `.dvc/plots/errors.json`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What became of each of P people in an experiment.
+
+    Attributes:
+        oks: 0 where nothing was found, NaN for those whom nobody looks for.
+        result: index into the results, -1 for none.
+        diagnosis: of the results.
+    """
+
+    experiment: Experiment
+    oks: Float[np.ndarray, " P"]
+    result: Int[np.ndarray, " P"]
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True)
+class Card:
+    """A person on the page.
+
+    Attributes:
+        picture: JPEG as a data URI: the truth, then each prediction.
+        oks, errors: of each prediction; errors in words.
+    """
+
+    person_id: int
+    photograph: str
+    labelled: int
+    hidden: int
+    picture: str
+    oks: tuple[float, ...]
+    errors: tuple[str, ...]
+
+
+def judge(experiment: Experiment) -> Judged:
+    """OKS and errors of everybody."""
+    truth, results, skeleton = experiment.rows.truth, experiment.results, experiment.rows.skeleton
+    person_of = persons_of_results(truth, results, skeleton.sigma_array)
+    result = np.full(len(truth), -1)
+    result[person_of[person_of >= 0]] = np.flatnonzero(person_of >= 0)
+    oks = person_oks(truth, results, person_of, skeleton)
+    return Judged(experiment, oks, result, diagnose(truth, results, person_of, skeleton))
+
+
+def extremes(oks: Sequence[Float[np.ndarray, " P"]], most: int) -> tuple[list[int], list[int]]:
+    """People by how much better the last is than the first, and how much worse, at most `most` of each, falling.
+
+    Of one: the best and the worst people. Of equals those who come first; nobody is in both.
+    """
+    change = oks[-1] - oks[0] if len(oks) > 1 else oks[0]
+    known = np.flatnonzero(~np.isnan(change))
+    best = known[np.argsort(-change[known], kind="stable")]
+    worst = known[np.argsort(change[known], kind="stable")]
+    if len(oks) > 1:
+        best, worst = best[change[best] > 0], worst[change[worst] < 0]
+    best = best[:most]
+    return best.tolist(), worst[~np.isin(worst, best)][:most].tolist()
+
+
+def draw_card(number: int, judged: Sequence[Judged], colors: Sequence[str]) -> Card:
+    """The card of the person with this index.
+
+    Args:
+        colors: of each experiment's bones.
+
+    Raises:
+        UserError: the photograph is missing or unreadable.
+    """
+    rows = judged[0].experiment.rows
+    person, skeleton = rows.persons[number], rows.skeleton
+    to_tile = _to_tile(person)
+    photograph = cv2.warpAffine(
+        read_image(rows.root, person.image_path), to_tile, TILE_WH, flags=cv2.INTER_CUBIC, borderValue=(238, 238, 238)
+    )
+    hidden = hidden_joints(person.visibility)
+    joints = [HIDDEN if one else VISIBLE for one in hidden]
+    tiles = [_draw(photograph, person.keypoints_xy, person.visibility > 0, to_tile, skeleton, TRUTH_COLOR, joints)]
+    for one, color in zip(judged, colors):
+        tiles.append(_predicted(photograph, one, number, to_tile, skeleton, color))
+    return Card(
+        person_id=person.person_id,
+        photograph=person.image_path,
+        labelled=person.num_keypoints,
+        hidden=int(hidden.sum()),
+        picture=_data_uri(tiles),
+        oks=tuple(float(one.oks[number]) for one in judged),
+        errors=tuple(_in_words(one, number, skeleton) for one in judged),
+    )
+
+
+def _predicted(
+    photograph: UInt8[np.ndarray, "H W 3"],
+    judged: Judged,
+    number: int,
+    to_tile: Float[np.ndarray, "2 3"],
+    skeleton: Skeleton,
+    color: str,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The person's pose in an experiment, joints in the colours of their errors; nothing where nothing was found."""
+    result = judged.result[number]
+    if result < 0:
+        return photograph
+    kinds = judged.diagnosis.kind[result].tolist()
+    joints = [KIND_COLORS[ErrorKind(kind)] if kind >= 0 else color for kind in kinds]
+    asked = np.array(kinds) >= 0
+    return _draw(photograph, judged.experiment.results.keypoints_xy[result], asked, to_tile, skeleton, color, joints)
+
+
+def _in_words(judged: Judged, number: int, skeleton: Skeleton) -> str:
+    found = judged.result[number]
+    if found < 0:
+        return "not found"
+    kinds: Int8[np.ndarray, " J"] = judged.diagnosis.kind[found]
+    swapped_with = judged.diagnosis.swapped_with[found]
+    words = []
+    for kind in (ErrorKind.SWAP, ErrorKind.INVERSION, ErrorKind.MISS, ErrorKind.JITTER):
+        names = [skeleton.joints[joint].replace("_", " ") for joint in np.flatnonzero(kinds == kind)]
+        others = sorted({judged.experiment.rows.persons[other].person_id for other in swapped_with if other >= 0})
+        whom = f" with {', '.join(map(str, others))}" if kind is ErrorKind.SWAP else ""
+        words += [f"{kind.name.lower()}{whom}: {', '.join(names)}"] if names else []
+    return "; ".join(words) or "all good"
+
+
+def _to_tile(person: Person) -> Float[np.ndarray, "2 3"]:
+    """From the photograph to the tile: the box and all labelled joints, with room around, in the tile's middle."""
+    left, top, width, height = person.bbox_xywh
+    corners = np.array([[left, top], [left + width, top + height]])
+    points = np.concatenate([corners, person.keypoints_xy[person.visibility > 0]])
+    low, high = points.min(0), points.max(0)
+    scale = float((np.array(TILE_WH) / np.maximum(ROOM * (high - low), 1)).min())
+    shift = np.array(TILE_WH) / 2 - scale * (low + high) / 2
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def _draw(
+    photograph: UInt8[np.ndarray, "H W 3"],
+    keypoints_xy: Float[np.ndarray, "J 2"],
+    shown: np.ndarray,
+    to_tile: Float[np.ndarray, "2 3"],
+    skeleton: Skeleton,
+    color: str,
+    joint_colors: Sequence[str],
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A pose on a copy of the photograph, with a dark rim that shows on any ground."""
+    tile = photograph.copy()
+    limit = 10.0 * max(TILE_WH)  # what is far outside would overflow OpenCV's whole numbers
+    xy = np.clip(keypoints_xy @ to_tile[:, :2].T + to_tile[:, 2], -limit, limit).round().astype(int).tolist()
+    bones = [(a, b) for a, b in skeleton.bone_index if shown[a] and shown[b]]
+    for thickness, shade in ((5, (20, 20, 20)), (3, _rgb(color))):
+        for a, b in bones:
+            cv2.line(tile, xy[a], xy[b], shade, thickness, cv2.LINE_AA)
+    for joint in np.flatnonzero(shown).tolist():
+        cv2.circle(tile, xy[joint], 5, (20, 20, 20), -1, cv2.LINE_AA)
+        cv2.circle(tile, xy[joint], 4, _rgb(joint_colors[joint]), -1, cv2.LINE_AA)
+    return tile
+
+
+def _rgb(color: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(color[1:]))
+
+
+def _data_uri(tiles: Sequence[UInt8[np.ndarray, "H W 3"]]) -> str:
+    """JPEG of pictures side by side, a white line between them."""
+    gap = np.full((TILE_WH[1], 4, 3), 255, np.uint8)
+    row = np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)
+    bgr = cv2.cvtColor(row, cv2.COLOR_RGB2BGR)
+    jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()

@@ -1,0 +1,116 @@
+"""The page itself: header, table, charts and people, in one file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+import dag
+from dag.errors import UserError
+from dag.evaluation.plots import plot_tables
+from dag.evaluation.strata import hidden_joints
+from dag.files import whole_file
+from dag.report.cards import HIDDEN, KIND_COLORS, VISIBLE, Card, draw_card, extremes, judge
+from dag.report.charts import COLORS, draw
+from dag.report.experiments import Experiment
+from dag.report.table import Row
+
+TEMPLATE = Path(__file__).with_name("page.html")
+CHARTS = {
+    "precision_recall": "Precision over recall, n {people} people",
+    "occlusion": "AP over the share of joints that is hidden",
+    "oks": "OKS of {people} people, 0 for those not found",
+    "errors": "Kinds of error, of the joints of people found",
+    "joints": "Error and PCK, of n {joints} joints of people found",
+}
+"""Charts of the page, in its order, with their headings."""
+
+
+def write_page(
+    out: Path,
+    experiments: Sequence[Experiment],
+    groups: Mapping[str, Sequence[Row]],
+    facts: Mapping[str, Any],
+    *,
+    people: int,
+    charts: Path,
+) -> Path:
+    """Write the page.
+
+    Args:
+        groups: `table`.
+        facts: numbers of `photographs` and `resamples`, and the `seed`.
+        people: most people drawn who got better, and most who got worse.
+        charts: folder of templates.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "signed": _signed, "count": "{:,}".format}
+    rows, truth = experiments[0].rows, experiments[0].rows.truth
+    labelled = (truth.visibility > 0) & truth.wanted[:, None]
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        version=dag.__version__,
+        rows=rows,
+        experiments=list(zip(experiments, COLORS)),
+        people=int(truth.wanted.sum()),
+        joints=int(labelled.sum()),
+        hidden=int((hidden_joints(truth.visibility) & labelled).sum()),
+        facts=facts,
+        groups=groups,
+        charts=_charts(experiments, charts),
+        sheets=_sheets(experiments, people),
+        colors={"visible": VISIBLE, "hidden": HIDDEN},
+        kinds={kind.name.lower(): color for kind, color in KIND_COLORS.items()},
+    )
+    with whole_file(out) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return out
+
+
+def _charts(experiments: Sequence[Experiment], folder: Path) -> list[tuple[str, str]]:
+    """Heading and SVG of each of `CHARTS` that there is something to draw of."""
+    outputs = ", ".join(dict.fromkeys(one.output for one in experiments))
+    records: dict[str, list[dict[str, Any]]] = {name: [] for name in CHARTS}
+    for one in experiments:
+        for name, found in plot_tables(one.rows.truth, one.results, one.rows.skeleton).items():
+            records[name] += [{"rev": one.name, "output": outputs, **record} for record in found]
+    names = [one.name for one in experiments]
+    counts = [record["joints"] for record in records["joints"]]
+    numbers = {
+        "people": f"{int(experiments[0].rows.truth.wanted.sum()):,}",
+        "joints": f"{min(counts):,} to {max(counts):,}" if counts else "0",
+    }
+    return [
+        (heading.format(**numbers), draw(folder / f"{name}.json", records[name], names))
+        for name, heading in CHARTS.items()
+        if records[name]
+    ]
+
+
+def _sheets(experiments: Sequence[Experiment], most: int) -> list[dict[str, Any]]:
+    """For each experiment after the first (or the only one): two lists of cards, or why there are none."""
+    if not most:
+        return []
+    judged = [judge(one) for one in experiments]
+    pairs = [((judged[0], other), (COLORS[0], color)) for other, color in zip(judged[1:], COLORS[1:])]
+    sheets = []
+    for shown, colors in pairs or [((judged[0],), COLORS[:1])]:
+        better, worse = extremes([one.oks for one in shown], most)
+        names = [one.experiment.name for one in shown]
+        sheet: dict[str, Any] = {"names": list(zip(names, colors)), "better": [], "worse": [], "missing": ""}
+        try:
+            drawn: list[list[Card]] = [[draw_card(one, shown, colors) for one in who] for who in (better, worse)]
+            sheet |= {"better": drawn[0], "worse": drawn[1]}
+        except UserError as error:
+            sheet["missing"] = str(error)
+        sheets.append(sheet)
+    return sheets
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    """With a sign, and a minus as long as a plus is wide."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,101 @@
+"""Headline figures of experiments side by side, with bootstrap intervals, and paired differences from the first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from dag.report.bootstrap import Counts, figures, interval
+
+GROUPS = {
+    "Poses": {
+        "AP": "AP",
+        "AP50": "AP, right from OKS .50",
+        "AP75": "AP, right from OKS .75",
+        "AR": "AR",
+        "AP_M": "AP, people of 32² to 96² pixels",
+        "AP_L": "AP, people of more than 96² pixels",
+    },
+    "Poses by occlusion and crowding": {
+        "AP_hidden_none": "AP, no joint hidden",
+        "AP_hidden_third": "AP, up to 1/3 of the joints hidden",
+        "AP_hidden_two_thirds": "AP, 1/3 to 2/3 hidden",
+        "AP_hidden_most": "AP, more than 2/3 hidden",
+        "AP_most_occluded": "AP, most occluded third of the people",
+        "AP_easy": "AP, easy",
+        "AP_medium": "AP, medium",
+        "AP_moderate": "AP, moderate",
+        "AP_hard": "AP, hard",
+    },
+    "Joints of people found": {"PCK_visible": "PCK, visible", "PCK_hidden": "PCK, hidden"},
+    "Errors, share of the joints of people found (less is better)": {
+        "jitter": "jitter",
+        "inversion": "inversion",
+        "swap": "swap",
+        "miss": "miss",
+    },
+}
+"""Figures of the table, in its order, and what it calls them."""
+
+Samples = Mapping[str, Float[np.ndarray, " B"]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """The interval does not hold 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of every experiment.
+
+    Attributes:
+        numbers: of how many people or joints it is, for each experiment.
+        values: of each experiment.
+        differences: of each but the first: its value minus the first's.
+    """
+
+    figure: str
+    label: str
+    numbers: tuple[int, ...]
+    values: tuple[Cell, ...]
+    differences: tuple[Cell, ...]
+
+
+def table(counts: Sequence[Counts], samples: Sequence[Samples]) -> dict[str, list[Row]]:
+    """Rows by `GROUPS`; figures that nobody is there for are left out.
+
+    Args:
+        samples: `resample` of `counts`: the n-th of every experiment is of the same photographs.
+    """
+    whole = [figures(one, np.ones(len(one.people["AP"]))) for one in counts]
+    rows = {
+        group: [
+            Row(figure, label, *_cells(figure, counts, whole, samples))
+            for figure, label in labels.items()
+            if all(figure in found and not np.isnan(found[figure]) for found in whole)
+        ]
+        for group, labels in GROUPS.items()
+    }
+    return {group: found for group, found in rows.items() if found}
+
+
+def _cells(
+    figure: str, counts: Sequence[Counts], whole: Sequence[dict[str, float]], samples: Sequence[Samples]
+) -> tuple[tuple[int, ...], tuple[Cell, ...], tuple[Cell, ...]]:
+    values = [Cell(found[figure], *interval(drawn[figure])) for found, drawn in zip(whole, samples)]
+    differences = [
+        Cell(found[figure] - whole[0][figure], *interval(drawn[figure] - samples[0][figure]))
+        for found, drawn in zip(whole[1:], samples[1:])
+    ]
+    return tuple(one.number(figure) for one in counts), tuple(values), tuple(differences)
