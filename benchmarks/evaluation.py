@@ -135,7 +135,9 @@ def decode_ratio(rounds: int, crops: int = 256) -> tuple[float, float, float]:
     plain, flipped = heatmaps.numpy()
 
     def ours() -> torch.Tensor:
-        return coding.decode((heatmaps[0] + coding.mirror(heatmaps[1], flip_index)) * 0.5, 2.0)[0]
+        batches = zip(heatmaps[0].split(64), heatmaps[1].split(64))
+        means = (coding.mirror(mirrored, flip_index).add_(seen).div_(2) for seen, mirrored in batches)
+        return torch.cat([coding.decode(mean, 2.0)[0] for mean in means])
 
     slow, theirs = seconds(lambda: loop_decode(plain, flipped), rounds)
     fast, found = seconds(ours, rounds)

@@ -102,7 +102,7 @@ def predict_crops(
     target, refined_xy = output.target, output.refined_xy
     if flip:
         mirrored = model(images.flip(-1))
-        target = (target + head.mirror(mirrored.target, flip_index)) / 2
+        target = head.mirror(mirrored.target, flip_index).add_(target).div_(2)
         if refined_xy is not None:
             x, y = mirrored.refined_xy[:, flip_index].unbind(-1)
             refined_xy = (refined_xy + torch.stack([width - 1 - x, y], dim=-1)) / 2
