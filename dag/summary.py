@@ -21,7 +21,8 @@ def print_figures(figures: dict[str, float | int | None], *, everything: bool) -
             groups.setdefault(group if rest else "", {}).setdefault(stratum, {})[figure or group] = value
     console = Console()
     for group, strata in groups.items():
-        table = Table("", title=group or "keypoint metrics")
+        table = Table(title=group or "keypoint metrics")
+        table.add_column("", no_wrap=True)
         if not any(strata):
             strata = {name: {"": value} for name, value in strata[""].items()}
         columns = [name for name in next(iter(strata.values())) if everything or not name.endswith("_joints")]
