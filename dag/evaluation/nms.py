@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dag.evaluation.arrays import Results
+from dag.evaluation.oks import joint_similarity
 
 MAX_KEPT = 20
 """Poses of a photograph that soft suppression keeps."""
@@ -111,6 +112,4 @@ def _oks(
     sigmas: Float[np.ndarray, " J"],
 ) -> Float[np.ndarray, "*#shape"]:
     """Mean similarity over all joints, at the mean of both areas."""
-    x, y = np.moveaxis(one_xy - other_xy, -1, 0)
-    scale = (one_area + other_area) / 2 + np.spacing(1)
-    return np.exp(-(x**2 + y**2) / (sigmas * 2) ** 2 / scale[..., None] / 2).mean(-1)
+    return joint_similarity(one_xy, other_xy, (one_area + other_area) / 2, sigmas).mean(-1)
