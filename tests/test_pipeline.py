@@ -77,8 +77,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_stage_wrote_its_outputs(project: Path) -> None:
     assert set(lock(project)) == set(STAGES)
     metrics = json.loads((project / "results/evaluate/figures_val/metrics.json").read_text())
-    for output in ("heatmap", "graph", "mean_pose"):
-        assert 0 <= metrics[output]["AP"] <= 1
+    figures = json.loads((project / "results/evaluate/figures_val/figures.json").read_text())
+    assert list(figures) == ["heatmap", "graph", "mean_pose"]
+    assert all(0 <= one["AP"] <= 1 for one in figures.values())
+    assert metrics["AP"] == figures["graph"]["AP"]
     assert metrics["people"] > 5
     for output in ("heatmap", "graph", "mean_pose"):
         results = json.loads((project / f"predictions/figures_val/{output}.json").read_text())
@@ -164,8 +166,8 @@ def test_experiments_compare(project: Path) -> None:
     assert set(shown) == {"model-adam-false", "model-graph-false"}
     metrics = {n: d["metrics"]["results/evaluate/figures_val/metrics.json"]["data"] for n, d in shown.items()}
     assert shown["model-adam-false"]["params"]["params.yaml"]["data"]["model"]["adam"] is False
-    assert "graph" in metrics["model-adam-false"]
-    assert "graph" not in metrics["model-graph-false"]
+    assert metrics["model-adam-false"]["output"] == "graph"
+    assert metrics["model-graph-false"]["output"] == "heatmap"
 
 
 def test_every_stage_runs_on_real_photographs(real_data: Path, tmp_path: Path) -> None:
