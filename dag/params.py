@@ -189,10 +189,17 @@ class Train(Block):
 
     epochs: Count
     batch_size: Count
+    accumulate: Count
     learning_rate: Positive
     warmup: Annotated[int, Field(ge=0)]
     milestones: list[Count]
+    clip: Annotated[float, Field(ge=0)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: bool
     validate_every: Count
+    early_stop: Annotated[int, Field(ge=0)]
+    keep: Literal["last", "best"]
     weights: str | None
     augment: Augment
     photometric: Photometric
@@ -223,6 +230,9 @@ class Engine(Block):
 
     workers: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
+    devices: Count | Literal["auto"]
+    nodes: Count
+    strategy: Literal["auto", "ddp"]
     backend: Literal["loky", "dask"]
     cluster: str | None
 

@@ -19,7 +19,7 @@ from dag.training.parser.metrics import parsing_metrics
 from dag.training.parser.module import ParserTraining, measure
 from dag.training.parser.sheet import write_parser_sheet
 from dag.training.parser.train import train_parser
-from dag.training.state import file_hash, state_folder
+from dag.training.state import file_hash, remove_state, state_folder
 
 STATE = Path(".dag/parser")
 
@@ -52,7 +52,7 @@ def parser(name: str, parts: Path, out: Path, results: Path) -> None:
         shutil.copytree(state / "live" / "plots", partial / "plots", dirs_exist_ok=True)
         write_json(partial / "metrics.json", {**figures, "crops": {"train": len(crops), "val": len(val_crops)}})
         write_parser_sheet(partial / "sheet.jpg", network, val_crops, labels)
-    shutil.rmtree(state)
+    remove_state(state)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,22 @@ from pathlib import Path
 
 import torch
 
+from dag.boxes import evaluated_people
 from dag.data.batches import PersonCrops
+from dag.errors import UserError
 from dag.evaluation.mean_pose import fit_mean_pose, write_mean_pose
 from dag.files import whole_folder
+from dag.inference import torch_device
 from dag.model import build_model
 from dag.params import load_params
 from dag.person import read_persons
 from dag.stage import run
 from dag.training.data import PoseData
 from dag.training.module import PoseTraining
-from dag.training.state import file_hash, state_folder
+from dag.training.start import load_start
+from dag.training.state import file_hash, remove_state, state_folder
 from dag.training.train import train_pose
 from dag.training.validation import validation_figures
-from dag.weights import load_weights, save_model
 
 STATE = Path(".dag/train")
 
@@ -25,8 +28,11 @@ STATE = Path(".dag/train")
 def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
     """Train on CACHE, validate on the val split of PERSONS; write the model to OUT and the curves to RESULTS."""
     params = load_params()
-    settings = params.train
+    settings, engine = params.train, params.engine
     rows, skeleton = read_persons(persons)
+    val_rows = [row for row in rows if row.split == "val"]
+    if (settings.keep == "best" or settings.early_stop) and not evaluated_people(val_rows):
+        raise UserError("nobody to validate on", where=persons, do="set train.keep: last and train.early_stop: 0")
     torch.manual_seed(params.seed)
     model = build_model(
         **params.model.model_dump(),
@@ -36,8 +42,10 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
         input_wh=params.data.input_wh,
     )
     if settings.weights:
-        print(f"{settings.weights}: {load_weights(model, settings.weights, strict=False)}")
+        print(f"{settings.weights}: {load_start(model, settings.weights)}")
     crops = PersonCrops(cache, occluded=params.data.occlusion, seed=params.seed, **settings.augment.model_dump())
+    workers = engine.workers if torch_device(engine.device).type == "cuda" else 0
+    data = PoseData(crops, settings.batch_size, params.seed, workers)
     module = PoseTraining(
         model,
         input_wh=params.data.input_wh,
@@ -50,27 +58,27 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
     )
     shaped_by = params.model_dump(include={"seed", "data", "model", "attention", "graph", "train"})
     state = state_folder(STATE, [shaped_by, file_hash(cache / "manifest.json"), file_hash(persons)])
-    train_pose(
-        module,
-        PoseData(crops, settings.batch_size, params.seed, workers=0),
-        epochs=settings.epochs,
-        validate_every=settings.validate_every,
-        figures=validation_figures(
-            [row for row in rows if row.split == "val"],
-            params.datasets[params.data.dataset].root,
-            skeleton,
-            input_wh=params.data.input_wh,
-            batch_size=params.evaluate.batch_size,
-        ),
-        state=state,
-        device=params.engine.device,
+    figures = validation_figures(
+        val_rows,
+        params.datasets[params.data.dataset].root,
+        skeleton,
+        input_wh=params.data.input_wh,
+        batch_size=params.evaluate.batch_size,
+        sheet=state / "samples.jpg",
     )
+    how = settings.model_dump(
+        include={"epochs", "validate_every", "precision", "compile", "ema", "clip", "accumulate", "early_stop"}
+    ) | engine.model_dump(include={"device", "devices", "nodes", "strategy"})
+    if not train_pose(module, data, figures=figures, state=state, **how):
+        return
     with whole_folder(out) as partial:
-        save_model(model, partial)
+        shutil.copytree(state / settings.keep, partial, dirs_exist_ok=True)
         write_mean_pose(partial / "mean_pose.json", fit_mean_pose([r for r in rows if r.split == "train"]), skeleton)
     with whole_folder(results) as partial:
         shutil.copytree(state / "live", partial, dirs_exist_ok=True)
-    shutil.rmtree(state)
+        for name in ("samples.jpg", "speed.tsv"):
+            shutil.copy(state / name, partial)
+    remove_state(state)
 
 
 if __name__ == "__main__":

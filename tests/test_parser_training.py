@@ -1,6 +1,7 @@
 """Training a parser: truth moves with the picture, losses and figures by hand, and it learns."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ from dag.skeleton import COCO17
 from dag.training.parser.crops import PartCrops, person_boxes
 from dag.training.parser.loss import edge_map, overlap_loss, parsing_loss
 from dag.training.parser.metrics import confusion, parsing_metrics
-from dag.training.parser.module import predicted
+from dag.training.parser.module import ParserTraining, predicted
+from dag.training.parser.train import train_parser
 from tests.imports import ROOT
 from tests.standing import outline, photograph, standing
 
@@ -167,6 +169,23 @@ def test_tables_that_cannot_be_learned_from(tmp_path: Path, splits: tuple[str, .
     table(tmp_path, splits, top)
     with pytest.raises(UserError, match=text):
         crops(tmp_path)
+
+
+def test_a_run_killed_behind_its_last_epoch_still_has_its_curves(tmp_path: Path) -> None:
+    table(tmp_path)
+    state, found = tmp_path / "state", []
+    for _ in range(2):
+        torch.manual_seed(0)
+        module = ParserTraining(Ce2p(len(LABELS)), learning_rate=0.01, seed=1)
+        options = {"epochs": 2, "batch_size": 2, "seed": 1, "workers": 0, "state": state, "device": "cpu"}
+        train_parser(module, crops(tmp_path), crops(tmp_path, "val", augment=False), LABELS, **options)
+        weights = torch.cat([weight.detach().flatten() for weight in module.parameters()])
+        found.append((weights, {path.name: path.read_text() for path in (state / "live/plots").rglob("*.tsv")}))
+        shutil.rmtree(state / "live")
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+    assert {"loss.tsv", "mIoU.tsv", "person_IoU.tsv"} <= set(found[0][1])
+    assert len(found[0][1]["loss.tsv"].splitlines()) == 1 + 2
 
 
 def stage(folder: Path, **changes: object) -> subprocess.CompletedProcess[str]:

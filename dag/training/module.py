@@ -5,6 +5,7 @@ import torch
 
 from dag.data.device import jitter, warp, warp_ignore
 from dag.model import DagPose
+from dag.training.distributed import processes, share_of_all
 from dag.training.loss import coordinate_loss, multi_person_loss
 
 
@@ -13,6 +14,7 @@ class PoseTraining(L.LightningModule):
 
     The learning rate depends on the step (it rises from 0 over `warmup` steps) and the epoch (a tenth after every
     milestone) alone, so a resumed run has no schedule to restore. Adam without weight decay, as HRNet's protocol.
+    Of several processes each sees its part of every batch (dag.training.distributed).
     """
 
     def __init__(
@@ -50,15 +52,43 @@ class PoseTraining(L.LightningModule):
         rate = self.rate(self.current_epoch, self.global_step)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rate
-        self.log("lr", rate, on_epoch=True, on_step=False, batch_size=1)
+        several = processes()[1] > 1
+        self.log("lr", rate, on_epoch=True, on_step=False, logger=False, batch_size=1, sync_dist=several)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.global_step)
-        losses = self.losses(batch, self.model.draw_center_offsets(len(batch["image"]), generator))
+        rank, count = processes()
+        losses = self.losses(batch, self._center_offsets(batch_index, rank, count))
+        if count > 1:
+            losses = self._shares_of_losses(losses, batch)
         loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
         named = {f"train/{name}": value for name, value in {"loss": loss, **losses}.items()}
-        self.log_dict(named, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
+        people = self._people()
+        self.log_dict(named, on_epoch=True, on_step=False, logger=False, batch_size=people, sync_dist=count > 1)
         return loss
+
+    def _people(self) -> int:
+        """In the batch, of all processes together."""
+        return self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+
+    def _center_offsets(self, batch_index: int, rank: int, count: int) -> torch.Tensor | None:
+        """Drawn for the batch of all processes; this process's part."""
+        every = self.trainer.accumulate_grad_batches
+        number = self.global_step * every + batch_index % every
+        generator = torch.Generator().manual_seed((self.seed << 32) + number)
+        offsets = self.model.draw_center_offsets(self._people(), generator)
+        return None if offsets is None else offsets[rank::count]
+
+    def _shares_of_losses(
+        self, losses: dict[str, torch.Tensor], batch: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Losses whose mean over the processes is what one process would have found.
+
+        l_p is a mean over labelled joints, the others are means over people.
+        """
+        labelled = (batch["visibility"][:, 0] > 0).sum()
+        people = torch.full_like(labelled, len(batch["visibility"]))
+        of_people, of_joints = share_of_all(torch.stack([people, labelled]).float())
+        return {name: value * (of_joints if name == "graph" else of_people) for name, value in losses.items()}
 
     def losses(self, batch: dict[str, torch.Tensor], center_offsets: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """The unweighted losses of a batch, those that the model has outputs for."""
@@ -83,4 +113,4 @@ class PoseTraining(L.LightningModule):
         return jitter(images, seeds, **self.photometric).contiguous(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), self.learning_rate)
+        return torch.optim.Adam(self.parameters(), self.learning_rate, fused=self.device.type == "cuda" or None)

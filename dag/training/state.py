@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,16 @@ def state_folder(root: str | Path, shaped_by: Any) -> Path:
     folder = Path(root) / key
     for other in Path(root).glob("*"):
         if other != folder:
-            shutil.rmtree(other)
+            shutil.rmtree(other, ignore_errors=True)  # another process of this run may be at it too
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def remove_state(folder: Path) -> None:
+    """Remove a run's folder; killed meanwhile, it is not taken for a run that goes on."""
+    done = folder.with_suffix(".done")
+    os.replace(folder, done)
+    shutil.rmtree(done)
 
 
 def file_hash(path: str | Path) -> str:

@@ -1,17 +1,31 @@
 """Training from start to end, or from where it was killed."""
 
+import logging
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import lightning as L
 import torch
 from dvclive.lightning import DVCLiveLogger
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from dag.training.callbacks import SaveState, ValidateAP
+from dag.inference import torch_device
+from dag.training.callbacks import SaveState
+from dag.training.curves import Curves
 from dag.training.data import PoseData
+from dag.training.engine import process_options
+from dag.training.guard import GradientGuard
+from dag.training.keep import KeepModels
 from dag.training.module import PoseTraining
+from dag.training.progress import progress_callbacks
+from dag.training.stopping import StopOnSignal, lost_process
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+LOST_AFTER = timedelta(minutes=1)
+"""How long a process waits for the others before it takes one for dead; ten times that while torch compiles."""
 
 
 def train_pose(
@@ -23,29 +37,78 @@ def train_pose(
     figures: Callable[[torch.nn.Module], dict[str, float]],
     state: Path,
     device: str,
-) -> None:
-    """Train `module` in place; curves are written to `state / "live"`, the state of the last epoch beside them.
+    precision: str = "auto",
+    compile: bool = False,
+    ema: float = 0.0,
+    clip: float = 0.0,
+    accumulate: int = 1,
+    early_stop: int = 0,
+    devices: int | str = 1,
+    nodes: int = 1,
+    strategy: str = "auto",
+) -> bool:
+    """Train `module` in place. Everything is written below `state`:
+
+    `last` and `best`: models (`dag.weights.load_model`), by the last of the `figures`; `last.ckpt`: all that a rerun
+    needs, of the last whole epoch; `live`: curves; `speed.tsv`: of every epoch.
 
     Args:
-        figures: named validation figures of a model in eval mode.
+        epochs, validate_every: a validation each so many epochs and behind the last one.
+        figures: named validation figures of a model in eval mode; called by all processes.
         state: folder of this run (dag.training.state.state_folder); where it holds a state, training goes on from it.
         device: "auto", "cpu" or "cuda".
+        precision: "fp32", "bf16" (mixed), or "auto": bf16 on CUDA.
+        compile: torch.compile the model.
+        ema: decay of the moving average of the weights that is validated and kept; 0: the weights themselves.
+        clip: largest norm of all gradients; 0: none.
+        accumulate: batches a step.
+        early_stop: validations without gain behind which training ends; 0: none.
+        devices, nodes, strategy: processes a node ("auto": all CUDA devices, one on a CPU), nodes, and how they work
+            together ("auto" or "ddp").
+
+    Returns:
+        Whether this is the process that writes what comes out.
+
+    Raises:
+        UserError: more devices than there are, a loss or gradient that is not finite, another process that is gone.
     """
+    kind = torch_device(device).type
     last = state / "last.ckpt"
-    trainer = L.Trainer(
-        accelerator="gpu" if device == "cuda" else device,
-        devices=1,
-        max_epochs=epochs,
-        logger=DVCLiveLogger(dir=str(state / "live"), resume=last.exists(), dvcyaml=None, save_dvc_exp=False),
-        callbacks=[ValidateAP(figures, validate_every), SaveState(last), TQDMProgressBar()],
-        log_every_n_steps=1,
-        reload_dataloaders_every_n_epochs=1,
-        default_root_dir=state,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        deterministic="warn",
-    )
+    keep = KeepModels(figures, validate_every, early_stop, state)
+    average = [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema))] if ema else []
+    together = process_options(kind, devices, nodes, strategy, LOST_AFTER * (10 if compile else 1))
+    if compile:
+        module.model.compile()
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # tips
+    shown = progress_callbacks(state / "speed.tsv", data.batch_size)
     with warnings.catch_warnings():
         # The batches are cut in memory that is mapped already: on a CPU, loader processes would only take its cores.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6.6 asks torch in an old way
+        trainer = L.Trainer(
+            **together,
+            max_epochs=epochs,
+            precision=PRECISIONS[("bf16" if kind == "cuda" else "fp32") if precision == "auto" else precision],  # type: ignore[arg-type]
+            accumulate_grad_batches=accumulate,
+            logger=DVCLiveLogger(dir=str(state / "live"), dvcyaml=None, save_dvc_exp=False),
+            callbacks=[
+                *average,
+                GradientGuard(clip, state),
+                StopOnSignal(),
+                *shown,
+                keep,
+                Curves(keep),
+                SaveState(last),
+            ],
+            log_every_n_steps=1,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            default_root_dir=state,
+            enable_model_summary=False,
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
+            num_sanity_val_steps=0,
+            deterministic="warn",
+        )
+        with lost_process(trainer):
+            trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    return trainer.is_global_zero

@@ -5,31 +5,74 @@ from pathlib import Path
 
 import torch
 
-from dag.boxes import boxes_of, evaluated_people
+from dag.boxes import Box, boxes_of, evaluated_people
+from dag.errors import UserError
 from dag.evaluation.average_precision import coco_metrics
 from dag.inference import predict_poses
 from dag.person import Person
-from dag.prediction import outputs_of
+from dag.prediction import Prediction, outputs_of
 from dag.skeleton import Skeleton
+from dag.training.distributed import from_first, gathered, processes
+from dag.training.samples import write_samples
 
 
 def validation_figures(
-    persons: Sequence[Person], root: str | Path, skeleton: Skeleton, *, input_wh: tuple[int, int], batch_size: int
+    persons: Sequence[Person],
+    root: str | Path,
+    skeleton: Skeleton,
+    *,
+    input_wh: tuple[int, int],
+    batch_size: int,
+    sheet: Path | None = None,
 ) -> Callable[[torch.nn.Module], dict[str, float]]:
-    """A function from a model to `{"heatmap_AP": ..., "graph_AP": ...}` on these people's own boxes, without flip test.
+    """A function from a model to `{"heatmap_AP": ..., "graph_AP": ...}` on these people's own boxes, with flip test.
 
-    Crowds and people without labelled joints are not predicted; they are still ignored regions for the evaluator.
+    Crowds and people without labelled joints are not predicted; they are still ignored regions for the evaluator. Of
+    several processes each predicts its part of the photographs, the first judges all of them, and all know the figures.
+
+    Args:
+        sheet: a picture of some people's poses, written anew each time.
+
+    Raises:
+        UserError: a box without an area: there is nothing to cut out.
     """
-    boxes = boxes_of(evaluated_people(persons))
+    people = evaluated_people(persons)
+    boxes = boxes_of(people)
+    if empty := [box.person_id for box in boxes if not (box.bbox_xywh[2:] > 0).all()]:
+        raise UserError("empty crop", where=f"person {empty[0]}", expected="a box with an area", do="mend the box")
 
     def figures(model: torch.nn.Module) -> dict[str, float]:
-        predictions = predict_poses(
-            model, boxes, root, skeleton, input_wh=input_wh, flip=False, batch_size=batch_size, workers=0
-        )
-        found = {
-            f"{output}_AP": coco_metrics(persons, poses, skeleton)["AP"]
-            for output, poses in outputs_of(predictions).items()
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        predictions = predict_together(model, boxes, root, skeleton, input_wh=input_wh, batch_size=batch_size)
+        found: dict[str, float] = {}
+        if processes()[0] == 0:
+            for output, poses in outputs_of(predictions).items():
+                precision = coco_metrics(persons, poses, skeleton)["AP"]
+                found |= {} if precision is None else {f"{output}_AP": precision}
+            if sheet:
+                write_samples(sheet, people, predictions, root, skeleton, input_wh)
+        return from_first(found)
 
     return figures
+
+
+def predict_together(
+    model: torch.nn.Module,
+    boxes: Sequence[Box],
+    root: str | Path,
+    skeleton: Skeleton,
+    *,
+    input_wh: tuple[int, int],
+    batch_size: int,
+) -> list[Prediction]:
+    """`predict_poses` with flip test; each process predicts every n-th photograph, and all get what one would.
+
+    Args:
+        boxes: of people, each of them once.
+    """
+    rank, count = processes()
+    number = {path: index for index, path in enumerate(dict.fromkeys(box.image_path for box in boxes))}
+    part = [box for box in boxes if number[box.image_path] % count == rank]
+    options = {"input_wh": input_wh, "flip": True, "batch_size": batch_size, "workers": 0}
+    outputs = outputs_of(gathered(predict_poses(model, part, root, skeleton, **options)))
+    by_person = [{pose.person_id: pose for pose in poses} for poses in outputs.values()]
+    return [poses[box.person_id] for poses in by_person for box in boxes]

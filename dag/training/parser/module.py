@@ -40,7 +40,7 @@ class ParserTraining(L.LightningModule):
         seeds = [(self.seed, self.current_epoch, key) for key in batch["key"].tolist()]
         images = jitter(_images(batch), seeds, **PHOTOMETRIC)
         loss = parsing_loss(self.network(images.contiguous(memory_format=torch.channels_last)), batch["labels"].long())
-        self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images))
+        self.log("train/loss", loss, on_epoch=True, on_step=False, logger=False, batch_size=len(images))
         return loss
 
     def configure_optimizers(self) -> Any:

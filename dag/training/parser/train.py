@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from dag.training.callbacks import SaveState
+from dag.training.curves import Curves
 from dag.training.parser.crops import PartCrops
 from dag.training.parser.metrics import parsing_metrics
 from dag.training.parser.module import ParserTraining, measure
@@ -35,12 +36,12 @@ class Validate(L.Callback):
 
     def __init__(self, crops: PartCrops, labels: tuple[str, ...], batch_size: int):
         self.crops, self.labels, self.batch_size = crops, labels, batch_size
+        self.latest: dict[str, float] = {}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         pixels = measure(pl_module.network, self.crops, len(self.labels), self.batch_size)  # type: ignore[arg-type]
         figures = parsing_metrics(pixels, self.labels)
-        for name in ("mIoU", "person_IoU"):
-            pl_module.log(f"val/{name}", figures[name])
+        self.latest = {name: figures[name] for name in ("mIoU", "person_IoU")}
 
 
 def train_parser(
@@ -64,12 +65,13 @@ def train_parser(
         device: "auto", "cpu" or "cuda".
     """
     last = state / "last.ckpt"
+    validate = Validate(val_crops, labels, batch_size)
     trainer = L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
         devices=1,
         max_epochs=epochs,
-        logger=DVCLiveLogger(dir=str(state / "live"), resume=last.exists(), dvcyaml=None, save_dvc_exp=False),
-        callbacks=[Validate(val_crops, labels, batch_size), SaveState(last), TQDMProgressBar()],
+        logger=DVCLiveLogger(dir=str(state / "live"), dvcyaml=None, save_dvc_exp=False),
+        callbacks=[validate, Curves(validate), SaveState(last), TQDMProgressBar()],
         log_every_n_steps=1,
         reload_dataloaders_every_n_epochs=1,
         default_root_dir=state,
