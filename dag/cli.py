@@ -158,14 +158,35 @@ def report(
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="A protocol of params.yaml; the first when left out.")] = None,
     output: Annotated[str | None, typer.Option(help="graph, heatmap, ...; evaluate.output when left out.")] = None,
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    out: Annotated[Path | None, typer.Option(help="File to write; report.html or STUDY.html when left out.")] = None,
     images: Annotated[int, typer.Option(min=0, help="People drawn who got better, and who got worse.")] = 12,
+    study: Annotated[Path | None, typer.Option(help="A study's file: its table over seeds instead.")] = None,
+    figure: Annotated[list[str] | None, typer.Option(help="Of the study's table; AP and AP_most_occluded.")] = None,
 ) -> None:
-    """Compare EXPERIMENTS with the first on one page: figures with intervals, charts, people who changed most."""
-    from dag.report import write_report
+    """Compare EXPERIMENTS with the first on one page: figures with intervals, charts, people who changed most.
 
-    path = write_report(experiments or [], out=out, protocol=protocol, output=output, people=images)
+    With --study, the table of a study's rows over their seeds, also as a page.
+    """
+    if study:
+        from dag.report import write_study_report
+        from dag.summary import print_rows
+
+        path, (header, *rows) = write_study_report(study, out=out, protocol=protocol, figures=figure or ())
+        print_rows(study.stem, header, rows)
+    else:
+        from dag.report import write_report
+
+        path = write_report(experiments or [], out=out, protocol=protocol, output=output, people=images)
     print(f"wrote {path}: open it in a browser, no network needed")
+
+
+@app.command("queue")
+def queue(study: Annotated[Path, typer.Argument(help="A study's file, such as experiments/ablation.yaml.")]) -> None:
+    """Queue every run of a STUDY that is not done as a DVC experiment; `dvc queue start` runs them."""
+    from dag.study import queue_study
+
+    queued, there = queue_study(study)
+    print(f"queued {len(queued)}, {len(there)} are done or queued: `dvc queue start --jobs N` runs N at a time")
 
 
 @app.command("plots-page")
@@ -212,3 +233,40 @@ def browse(
         port=port,
         database_port=database_port,
     )
+
+
+@app.command("review")
+def review(
+    reviewer: Annotated[str | None, typer.Option(help="Your name; git's user.name when left out.")] = None,
+    split: Annotated[str | None, typer.Option(help="Of the proposals; all when left out.")] = None,
+    people: Annotated[int, typer.Option(min=1, help="Load at most so many people, the least certain first.")] = 2000,
+    port: Annotated[int, typer.Option(help="Port of the App on 127.0.0.1.")] = 5151,
+    database_port: Annotated[int | None, typer.Option(help="Port of the database; a free one when left out.")] = None,
+    collect: Annotated[bool, typer.Option("--collect", help="Only write what was decided to reviews/.")] = False,
+) -> None:
+    """Decide about proposed joints in the FiftyOne App on 127.0.0.1, until Ctrl-C; then write reviews/DATASET.jsonl."""
+    from dag.params import load_params
+    from dag.review import journal
+
+    params = load_params()
+    name = params.data.dataset
+    reviews = Path(f"reviews/{name}.jsonl")
+    if collect:
+        collected = journal.collect(reviews, journal.journal_path(".dag", name))
+    else:
+        from dag.review.app import serve_review
+
+        collected = serve_review(
+            Path("data/relabelled/queue.parquet"),
+            Path("data/deduped.parquet"),
+            params.datasets[name].root,
+            reviews,
+            dataset=name,
+            reviewer=reviewer or journal.default_reviewer(),
+            split=split,
+            people=people,
+            port=port,
+            database_port=database_port,
+        )
+    for line in journal.describe(collected, reviews):
+        print(line)

@@ -290,6 +290,8 @@ def _fault(fault: Mapping[str, Any]) -> str:
         block, _, name = key.rpartition(".")
         known = ", ".join(_block_at(fault["loc"][:-1]).model_fields)
         return f"unknown key {name!r} in {block or 'the top level'}, known: {known}"
+    if fault["type"] == "missing":
+        return f"{key} is missing"
     return f"{key}: {fault['msg']}, got {fault['input']!r}"
 
 

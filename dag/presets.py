@@ -1,4 +1,7 @@
-"""Presets: params.yaml written from `presets/default.yaml` and a preset's few differing lines."""
+"""Presets: params.yaml written from `presets/default.yaml` and a preset's few differing lines.
+
+A preset may differ from another one instead of the default: `extends: NAME`.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -39,14 +42,14 @@ def use_preset(
         What changed: (key, before, after), "-" where a key was or is absent.
 
     Raises:
-        UserError: unknown preset (the known ones are named), an unset environment variable, or an invalid preset.
+        UserError: unknown preset (the known ones are named), one that extends itself, an unset environment variable, or an invalid preset.
             params.yaml is then as it was.
     """
     yaml = _yaml()
     values = yaml.load(_path(DEFAULT, folder).read_text())
-    if name != DEFAULT:
-        overlay = yaml.load(_path(name, folder).read_text())
+    for overlay in _overlays(yaml, name, folder):
         _merge(values, overlay, Params)
+    if name != DEFAULT:
         values.yaml_set_start_comment(describe(name, folder))
     before = dict(_leaves(yaml.load(Path(params).read_text()))) if Path(params).exists() else {}
     with whole_file(params) as partial:
@@ -56,6 +59,20 @@ def use_preset(
     keys = [*after, *(key for key in before if key not in after)]
     changes = [(key, before.get(key, "-"), after.get(key, "-")) for key in keys]
     return [change for change in changes if change[1] != change[2]]
+
+
+def _overlays(yaml: YAML, name: str, folder: str | Path) -> list[Mapping]:
+    """The differing lines of a preset and of those that it extends, the furthest first."""
+    overlays: list[Mapping] = []
+    names: list[str] = []
+    while name != DEFAULT:
+        if name in names:
+            raise UserError("a preset that extends itself", where=_path(name, folder), got=" > ".join([*names, name]))
+        names.append(name)
+        overlay = yaml.load(_path(name, folder).read_text())
+        name = overlay.pop("extends", DEFAULT)
+        overlays.insert(0, overlay)
+    return overlays
 
 
 def _yaml() -> YAML:

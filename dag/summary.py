@@ -37,6 +37,20 @@ def _cell(value: float | int | None) -> str:
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
+def print_rows(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Print a table whose first two columns are words."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=box.MARKDOWN)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="left" if number < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
 def print_summary(results: Path) -> None:
     """Print a table of every protocol's metrics by output, and where to look further.
 

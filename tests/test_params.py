@@ -80,6 +80,25 @@ def test_preset_keeps_comments_and_says_what_changed(tmp_path: Path, monkeypatch
     assert use_preset("sample_coco", PRESETS, path) == []
 
 
+def test_a_row_of_the_paper_differs_in_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("COCO", "OCHUMAN"):
+        monkeypatch.setenv(variable, "/somewhere")
+    path = tmp_path / "params.yaml"
+    use_preset("coco_w48_384x288_dag", PRESETS, path)
+    assert "extends" not in path.read_text()
+    assert load_params(path).train.epochs == 210
+    found = {key: after for key, _, after in use_preset("coco_w48_384x288", PRESETS, path)}
+    assert found == {"data.occlusion": False, "model.adam": False, "model.graph": False}
+
+
+def test_a_preset_that_extends_itself(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text((PRESETS / "default.yaml").read_text())
+    (tmp_path / "one.yaml").write_text("# One.\nextends: two\n")
+    (tmp_path / "two.yaml").write_text("# Two.\nextends: one\n")
+    with pytest.raises(UserError, match=r"a preset that extends itself: got one > two > one"):
+        use_preset("one", tmp_path, tmp_path / "params.yaml")
+
+
 def test_unset_variable_leaves_params_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAG_REAL_DATA", raising=False)
     path = tmp_path / "params.yaml"

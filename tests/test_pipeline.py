@@ -159,15 +159,25 @@ def test_killed_stage_leaves_nothing_half_and_the_rerun_is_the_same(project: Pat
 
 
 def test_experiments_compare(project: Path) -> None:
-    for setting in ("model.adam=false", "model.graph=false"):
-        run(project, "dvc", "exp", "run", "--name", setting.replace(".", "-").replace("=", "-"), "-S", setting)
+    rows = "{base: {model.adam: false, model.graph: false}, graph: {model.adam: false}}"
+    (project / "tiny.yaml").write_text(f"seeds: [1]\nsettings: {{}}\nrows: {rows}\n")
+    dag = (sys.executable, "-m", "dag")
+    assert "queued 2, 0 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
+    assert "queued 0, 2 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
+    run(project, "dvc", "exp", "run", "--run-all")
+    assert "queued 0, 2 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
     table = json.loads(run(project, "dvc", "exp", "show", "--json"))
     shown = {row["name"]: row["revs"][0]["data"] for row in table[1]["experiments"]}
-    assert set(shown) == {"model-adam-false", "model-graph-false"}
+    assert set(shown) == {"tiny-base-1", "tiny-graph-1"}
     metrics = {n: d["metrics"]["results/evaluate/figures_val/metrics.json"]["data"] for n, d in shown.items()}
-    assert shown["model-adam-false"]["params"]["params.yaml"]["data"]["model"]["adam"] is False
-    assert metrics["model-adam-false"]["output"] == "graph"
-    assert metrics["model-graph-false"]["output"] == "heatmap"
+    assert shown["tiny-graph-1"]["params"]["params.yaml"]["data"]["model"]["adam"] is False
+    assert metrics["tiny-graph-1"]["output"] == "graph"
+    assert metrics["tiny-base-1"]["output"] == "heatmap"
+    lines = run(project, *dag, "report", "--study", "tiny.yaml", "--figure", "AR50").splitlines()
+    values = [figures["AR50"] for figures in (metrics["tiny-base-1"], metrics["tiny-graph-1"])]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "| graph | graph " in line]
+    assert found == [["graph", "graph", "1", f"{100 * values[1]:.1f}", f"{100 * (values[1] - values[0]):+.1f}"]]
+    assert "<svg" in (project / "tiny.html").read_text()
 
 
 def test_every_stage_runs_on_real_photographs(real_data: Path, tmp_path: Path) -> None:

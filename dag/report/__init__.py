@@ -10,7 +10,7 @@ from dag.errors import UserError
 def write_report(
     experiments: Sequence[str] = (),
     *,
-    out: str | Path = "report.html",
+    out: str | Path | None = None,
     protocol: str | None = None,
     output: str | None = None,
     people: int = 12,
@@ -23,6 +23,7 @@ def write_report(
     Args:
         experiments: DVC experiments, branches, tags, commits, folders with predictions.parquet, or "workspace"; the
             workspace when there is none. Differences are from the first.
+        out: report.html when None.
         protocol: of params.yaml; the first of the first experiment when None.
         output: "graph", "heatmap", ...; when None each experiment's `evaluate.output`.
         people: how many who got better, and how many who got worse, are drawn.
@@ -47,4 +48,39 @@ def write_report(
     counts = [count(one.rows.truth, one.results, one.rows.skeleton, ids) for one in read]
     samples = resample(counts, len(ids), resamples=resamples, rng=np.random.default_rng(seed))
     facts: dict[str, Any] = {"photographs": len(ids), "resamples": resamples, "seed": seed}
-    return write_page(Path(out), read, table(counts, samples), facts, people=people, charts=Path(charts))
+    return write_page(
+        Path(out or "report.html"), read, table(counts, samples), facts, people=people, charts=Path(charts)
+    )
+
+
+def write_study_report(
+    study: str | Path, *, out: str | Path | None = None, protocol: str | None = None, figures: Sequence[str] = ()
+) -> tuple[Path, list[list[str]]]:
+    """Write a page about the runs of a study that are done, whole or not at all.
+
+    Args:
+        study: its file; experiments are sought by their names, FILE-ROW-SEED.
+        out: FILE.html when None.
+        protocol: of params.yaml, the first when None.
+        figures: names of figures (docs/metrics.md); AP and AP_most_occluded when there is none.
+
+    Returns:
+        The page, and its table: header, then rows.
+
+    Raises:
+        UserError: not a study, no run of it is done, or no such figure or protocol.
+    """
+    from dag.params import load_params
+    from dag.report.study import FIGURES, read_runs, table_rows, write_study
+    from dag.study import read_study, runs_of
+
+    path = Path(study)
+    read = read_study(path)
+    found, missing = read_runs(runs_of(read, path.stem), protocol or next(iter(load_params().evaluate.protocols)))
+    names = list(figures or FIGURES)
+    known = {name for outputs in found.values() for values in outputs.values() for name in values}
+    if unknown := [name for name in names if name not in known]:
+        raise UserError("no such figure", where=path, expected=f"one of {', '.join(sorted(known))}", got=unknown[0])
+    page = Path(out or f"{path.stem}.html")
+    write_study(page, path.stem, read, found, missing, names)
+    return page, list(table_rows(read, found, names))

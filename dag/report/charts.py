@@ -13,8 +13,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 """Of experiments: told apart by colour-blind people too (Okabe & Ito, Color Universal Design, 2008)."""
 
 
-def draw(template: Path, records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """SVG of records whose `rev` is one of `names`, in their order and in `COLORS`.
+def draw(template: Path, records: Sequence[dict[str, Any]], names: Sequence[str], title: str = "experiment") -> str:
+    """SVG of records whose `rev` is one of `names`, in their order and in `COLORS`; what that is stands as `title`.
 
     Raises:
         UserError: no such template, or it is not json.
@@ -24,7 +24,7 @@ def draw(template: Path, records: Sequence[dict[str, Any]], names: Sequence[str]
     color = {
         "field": "rev",
         "type": "nominal",
-        "title": "experiment",
+        "title": title,
         "sort": list(names),
         "scale": {"domain": list(names), "range": list(COLORS[: len(names)])},
         **({"legend": None} if len(names) == 1 else {}),

@@ -75,7 +75,7 @@ def read_experiments(names: list[str], protocol: str | None, output: str | None)
     """
     experiments: list[Experiment] = []
     for name in names or [WORKSPACE]:
-        with _files_of(name) as (find, commit):
+        with files_of(name) as (find, commit):
             experiment = _read(name, commit, find, protocol, output)
         protocol = experiment.rows.protocol
         for other in experiments:
@@ -136,7 +136,7 @@ def _read_rows(name: str, find: Find, protocol: str | None) -> tuple[Rows, str]:
 
 
 @contextmanager
-def _files_of(name: str) -> Iterator[tuple[Find, str | None]]:
+def files_of(name: str) -> Iterator[tuple[Find, str | None]]:
     """How to find an experiment's files while the block lasts, and its commit."""
     if name == WORKSPACE:
         yield _existing, None
@@ -162,7 +162,7 @@ def _files_of_revision(name: str, folder: Path) -> tuple[Find, str]:
         files = DVCFileSystem(".", rev=name)
         commit = files.repo.get_rev()
     except DvcException:
-        known = ", ".join([WORKSPACE, *_revisions()])
+        known = ", ".join([WORKSPACE, *revisions()])
         expected = f"a commit, a folder with {FILE}, or one of {known}"
         raise UserError("unknown experiment", expected=expected, got=repr(name)) from None
 
@@ -183,7 +183,7 @@ def _files_of_revision(name: str, folder: Path) -> tuple[Find, str]:
     return find, commit[:7]
 
 
-def _revisions() -> list[str]:
+def revisions() -> list[str]:
     """Experiments, branches and tags of the project."""
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo

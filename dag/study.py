@@ -1,0 +1,135 @@
+"""A study: changes of params.yaml, each run with several seeds as a DVC experiment."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from dag.errors import UserError
+from dag.params import Block, Seed, parse_params
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Settings = dict[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], Any]
+
+
+class Study(Block):
+    """A study's file.
+
+    Attributes:
+        seeds: every row runs once with each.
+        settings: changes of params.yaml in all runs, by dotted key.
+        rows: changes of params.yaml by row; the first is what the others are compared with.
+    """
+
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    settings: Settings
+    rows: Annotated[dict[Word, Settings], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        experiment: its name in DVC, FILE-ROW-SEED.
+        changes: of params.yaml, by dotted key.
+    """
+
+    row: str
+    seed: int
+    experiment: str
+    changes: Mapping[str, Any]
+
+
+def read_study(path: Path) -> Study:
+    """Read a study's file.
+
+    Raises:
+        UserError: no such file, not yaml, or not a study.
+    """
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        study = Study.model_validate(YAML(typ="safe", pure=True).load(path.read_text()))
+    except FileNotFoundError:
+        raise UserError("no such file", where=path, expected="a study, such as experiments/ablation.yaml") from None
+    except YAMLError as error:
+        raise UserError("not yaml", where=path, got=error) from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise UserError(f"{place}: {fault['msg']}", where=path, got=fault["input"]) from None
+    if len(set(study.seeds)) < len(study.seeds):
+        raise UserError("one seed twice", where=path, got=study.seeds)
+    return study
+
+
+def runs_of(study: Study, name: str) -> list[Run]:
+    """All runs, seed by seed, so that the first ones to end can already be compared.
+
+    Args:
+        name: of the study, which the experiments' names begin with.
+    """
+    return [
+        Run(row, seed, f"{name}-{row}-{seed}", {"seed": seed, **study.settings, **changes})
+        for seed in study.seeds
+        for row, changes in study.rows.items()
+    ]
+
+
+def check_runs(runs: list[Run], params: Path) -> None:
+    """Make sure that every run's params.yaml would be read.
+
+    Raises:
+        UserError: it has no such key, or not such a value; the experiment is named.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    for run in runs:
+        values = yaml.load(params.read_text())
+        for key, value in run.changes.items():
+            *blocks, last = key.split(".")
+            block = values
+            for name in blocks:
+                block = block.get(name) if isinstance(block, dict) else None
+            if not isinstance(block, dict) or last not in block:
+                raise UserError("params.yaml has no such key", where=run.experiment, got=key)
+            block[last] = value
+        parse_params(_text(values), f"params.yaml of {run.experiment}")
+
+
+def queue_study(path: Path, params: Path = Path("params.yaml")) -> tuple[list[str], list[str]]:
+    """Queue the runs of a study that are neither done nor queued.
+
+    Returns:
+        Names of the experiments that were queued, and of those that there were.
+
+    Raises:
+        UserError: as `read_study` and `check_runs`; DVC refuses one.
+    """
+    from dvc.repo import Repo
+
+    runs = runs_of(read_study(path), path.stem)
+    check_runs(runs, params)
+    with Repo(".") as repo:
+        there = {name for found in repo.experiments.ls(all_commits=True).values() for name, _ in found}
+        there |= {str(task["name"]) for task in repo.experiments.celery_queue.status() if task["status"] != "Failed"}
+    wanted = [run for run in runs if run.experiment not in there]
+    for run in wanted:
+        changes = [part for key, value in run.changes.items() for part in ("-S", f"{key}={_text(value).strip()}")]
+        command = ["dvc", "exp", "run", "--queue", "--name", run.experiment, *changes]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise UserError("DVC did not queue it", where=run.experiment, got=done.stderr.strip().splitlines()[-1])
+    return [run.experiment for run in wanted], [run.experiment for run in runs if run.experiment in there]
+
+
+def _text(value: Any) -> str:
+    """A value as json, which is yaml in one line."""
+    import json
+
+    return json.dumps(value)
