@@ -57,6 +57,7 @@ class Data(Block):
     """What is trained on."""
 
     dataset: Name
+    relabelled: bool
     occlusion: bool
     input_width: Annotated[int, Field(ge=32, multiple_of=32)]
     input_height: Annotated[int, Field(ge=32, multiple_of=32)]
@@ -94,8 +95,10 @@ class Pool(Block):
 
 
 class Relabel(Block):
-    """When mask evidence is enough to say what hides a joint."""
+    """Who proposes places of joints, and when evidence is enough."""
 
+    predictions: list[str]
+    min_confidence: Annotated[float, Field(ge=0, le=1)]
     margin: Annotated[float, Field(ge=0)]
 
 
@@ -167,13 +170,14 @@ class Loss(Block):
 
 
 class Augment(Block):
-    """Geometry of training crops (HRNet's protocol)."""
+    """Geometry of training crops (HRNet's protocol), and joints masked anew in every epoch."""
 
     flip: Share
     rotation: Annotated[float, Field(ge=0)]
     rotation_p: Share
     scale: Annotated[float, Field(ge=0, lt=1)]
     half_body: Share
+    mask_joints: Share
 
 
 class Photometric(Block):
@@ -207,10 +211,11 @@ class Train(Block):
 
 
 class Protocol(Block):
-    """What is evaluated on which rows, with which boxes: a path, the rows' own or a detector's."""
+    """What is evaluated on which rows, annotated or relabelled, in which boxes: the rows' own or a detector's."""
 
     dataset: Name
     split: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    labels: str
     boxes: str
 
 

@@ -25,7 +25,7 @@ class Visibility(IntEnum):
 
 
 class Source(IntEnum):
-    """Where a visibility number comes from."""
+    """Where a visibility number comes from. `PROPOSED`: relabelled, and a model's results told the place."""
 
     NONE = 0
     ANNOTATED = 1
@@ -34,6 +34,7 @@ class Source(IntEnum):
     REVIEWED = 4
     RENDERED = 5
     PASTED = 6
+    PROPOSED = 7
 
 
 class Occluder(IntEnum):

@@ -42,8 +42,8 @@ def use_preset(
         What changed: (key, before, after), "-" where a key was or is absent.
 
     Raises:
-        UserError: unknown preset (the known ones are named), one that extends itself, an unset environment variable, or an invalid preset.
-            params.yaml is then as it was.
+        UserError: unknown preset (the known ones are named), one that extends itself, an unset environment variable, or
+            an invalid preset. params.yaml is then as it was.
     """
     yaml = _yaml()
     values = yaml.load(_path(DEFAULT, folder).read_text())
@@ -108,6 +108,8 @@ def _expand(value: Any, where: str) -> Any:
     if isinstance(value, dict):
         for key in value:
             value[key] = _expand(value[key], f"{where}.{key}")
+    if isinstance(value, list):
+        value[:] = [_expand(one, where) for one in value]
     if isinstance(value, str) and value.startswith("$"):
         value = os.path.expandvars(value)
         if value.startswith("$"):

@@ -10,6 +10,7 @@ from dag.evaluation.mean_pose import place_mean_pose, read_mean_pose
 from dag.evaluation.plots import write_plots
 from dag.evaluation.protocol import (
     protocol_metrics,
+    relabelled_joints,
     results_by_output,
     rows_of,
     suppress,
@@ -49,7 +50,9 @@ def evaluate(
     truth = truth_of(rows, skeleton, [photograph.image_id for photograph in known])
     figures = {output: all_figures(truth, those, skeleton) for output, those in outputs.items()}
     with whole_folder(results) as partial:
-        write_json(partial / "metrics.json", protocol_metrics(figures, settings.output))
+        relabelled = relabelled_joints(truth)
+        labels = {"relabelled_joints": relabelled} if relabelled else {}
+        write_json(partial / "metrics.json", protocol_metrics(figures, settings.output) | labels)
         write_json(partial / "figures.json", figures)
         write_plots(partial / "plots", truth, outputs, skeleton)
 

@@ -1,10 +1,16 @@
-"""Stage `relabel`: COCO-RE, what hides each hidden joint."""
+"""Stage `relabel`: COCO-RE, where unlabelled joints are and what hides the hidden ones; people have the last word."""
 
 from pathlib import Path
 
 from dag.data.coco_json import write_coco
-from dag.data.relabel import relabel as relabel_joints
-from dag.data.relabel import relabel_metrics, write_changes
+from dag.data.relabel.candidates import write_candidates
+from dag.data.relabel.decide import relabel as relabel_joints
+from dag.data.relabel.evidence import learn, learned_from, relabel_metrics
+from dag.data.relabel.predictions import read_poses
+from dag.data.relabel.recovery import recovery
+from dag.data.relabel.reviewed import apply, with_reviews
+from dag.data.relabel.sheet import write_candidate_sheet
+from dag.data.reviews import read_decisions, write_decisions
 from dag.files import whole_folder, write_json
 from dag.params import load_params
 from dag.person import read_persons, write_persons
@@ -12,19 +18,41 @@ from dag.stage import run
 from dag.work import Workers
 
 
-def relabel(persons: Path, out: Path, metrics: Path) -> None:
-    """Write the relabelled rows, a COCO json a split and the table of changes into the folder OUT."""
-    people, skeleton = read_persons(persons)
+def relabel(persons: Path, reviews: Path, out: Path, training: Path, results: Path) -> None:
+    """Relabel PERSONS; REVIEWS has what people decided. Write the folder OUT, TRAINING rows, and RESULTS."""
     params = load_params()
+    settings, name = params.relabel, params.data.dataset
+    people, skeleton = read_persons(persons)
+    decisions = read_decisions(reviews / f"{name}.jsonl")
+    models = read_poses(settings.predictions, people, skeleton)
+    evidence = learn(people, models, skeleton, params.seed)
     workers = Workers(params.engine.workers, params.engine.backend, params.engine.cluster)
-    rows, changes, undecided = relabel_joints(people, skeleton, margin=params.relabel.margin, workers=workers)
+    thresholds = {"margin": settings.margin, "min_confidence": settings.min_confidence}
+    candidates = relabel_joints(people, skeleton, evidence, **thresholds, workers=workers)
+    candidates, unused = with_reviews(candidates, people, decisions, skeleton)
+    if unused:
+        print(f"{len(unused)} decisions are about joints that are not there: {out / 'unused.jsonl'}")
+    rows = apply(people, candidates, skeleton)
+    judged = [person for person in people if person.split == "val"]
+    figures, plots = recovery(judged, learned_from(people), evidence, skeleton)
     with whole_folder(out) as folder:
         write_persons(folder / "persons.parquet", rows, skeleton)
-        write_changes(folder / "changes.parquet", changes)
+        write_candidates(folder / "queue.parquet", candidates)
+        write_candidates(folder / "changes.parquet", [row for row in candidates if row.is_change])
+        write_decisions(folder / "unused.jsonl", unused)
         for split in sorted({row.split for row in rows}):
-            part = [row for row in rows if row.split == split]
-            write_coco(folder / f"person_keypoints_{split}_re.json", part, skeleton)
-    write_json(metrics, relabel_metrics(people, rows, undecided))
+            write_coco(folder / f"person_keypoints_{split}_re.json", [r for r in rows if r.split == split], skeleton)
+    with whole_folder(results) as folder:
+        counts = relabel_metrics(people, candidates, skeleton)
+        told = {poses.name: {"sha256": poses.sha256, "people": len(poses.of_person)} for poses in models}
+        write_json(
+            folder / "metrics.json", {**counts, "unused_decisions": len(unused), "recovery": figures, "models": told}
+        )
+        for plot, records in plots.items():
+            write_json(folder / "plots" / f"{plot}.json", records)
+        write_candidate_sheet(folder / "sheet.jpg", candidates, people, params.datasets[name].root, skeleton)
+    relabelled = [new if params.data.relabelled and new.split == "train" else old for new, old in zip(rows, people)]
+    write_persons(training, relabelled, skeleton)
 
 
 if __name__ == "__main__":

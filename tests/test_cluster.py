@@ -15,7 +15,9 @@ from distributed import Client
 
 from dag.data.parsing.masks import MaskParser
 from dag.data.pool import build_pool
-from dag.data.relabel import relabel, write_changes
+from dag.data.relabel.candidates import write_candidates
+from dag.data.relabel.decide import relabel
+from dag.data.relabel.reviewed import apply
 from dag.errors import UserError
 from dag.person import write_persons
 from dag.skeleton import COCO17
@@ -25,7 +27,7 @@ from tests.makers import make_toy_set
 from tests.test_cache import _bytes, _cache
 from tests.test_pool import everybody, root  # noqa: F401, a fixture
 from tests.test_quality import LIMITS
-from tests.test_relabel import rows_of_all_kinds
+from tests.test_relabel import NOTHING, rows_of_all_kinds
 
 
 class Cluster:
@@ -131,10 +133,10 @@ def test_relabel(cluster: Cluster, tmp_path: Path) -> None:
     ]
     files = []
     for workers in (Workers(1), LosesOne(cluster)):
-        after, changes, _ = relabel(rows, COCO17, margin=2.0, workers=workers)
-        write_persons(tmp_path / "rows", after, COCO17)
-        write_changes(tmp_path / "changes", changes)
-        files.append([(tmp_path / name).read_bytes() for name in ("rows", "changes")])
+        found = relabel(rows, COCO17, NOTHING, margin=2.0, min_confidence=0.8, workers=workers)
+        write_persons(tmp_path / "rows", apply(rows, found, COCO17), COCO17)
+        write_candidates(tmp_path / "queue", found)
+        files.append([(tmp_path / name).read_bytes() for name in ("rows", "queue")])
     assert files[0] == files[1]
 
 

@@ -5,6 +5,7 @@ import torch
 
 from dag.data.device import MEAN, STD, denormalise, jitter, normalise, warp, warp_ignore
 from dag.geometry import apply_affine, compose, input_from_image, mirror
+from dag.heads.heatmap import HeatmapHead
 
 CANVAS, INPUT = (120, 160), (96, 128)
 
@@ -122,6 +123,48 @@ def test_jitter_keeps_its_limits(strength: dict, most: float) -> None:
     grey = normalise(torch.full((64, 3, 2, 2), 0.5))
     change = (denormalise(jitter(grey, [(number,) for number in range(64)], **strength)) - 0.5).abs().max()
     assert 0.9 * most < change <= most + 1e-5
+
+
+def hrnet_targets(xy: np.ndarray, labelled: np.ndarray, size_wh: tuple[int, int], sigma: float) -> np.ndarray:
+    """Heatmaps of one person as HRNet writes them (JointsDataset.generate_target): cut-out Gaussians, one by one."""
+    width, height = size_wh
+    found, reach = np.zeros((len(xy), height, width), np.float32), int(3 * sigma)
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    patch = np.exp(-(columns**2 + rows**2) / (2 * sigma**2))
+    for joint in np.flatnonzero(labelled):
+        column, row = (xy[joint] / 4 + 0.5).astype(int)
+        for i, j in np.ndindex(patch.shape):
+            y, x = row + i - reach, column + j - reach
+            if 0 <= x < width and 0 <= y < height:
+                found[joint, y, x] = patch[i, j]
+    return found
+
+
+def test_targets_of_everyone_are_the_maximum_of_each_ones_gaussians() -> None:
+    rng = np.random.default_rng(4)
+    xy = rng.uniform(0, [INPUT[0] - 1, INPUT[1] - 1], (5, 3, 17, 2)).astype(np.float32)
+    xy[:, 1:, 3] = xy[:, :1, 3] + [4, 0]  # neighbours whose Gaussians meet
+    labelled = rng.random((5, 3, 17)) < 0.7
+    head = HeatmapHead(1, 17)
+    found = head.targets(torch.from_numpy(xy), torch.from_numpy(labelled), (32, 24), INPUT[::-1])
+    each = [[hrnet_targets(xy[b, p], labelled[b, p], (24, 32), 2.0) for p in range(3)] for b in range(5)]
+    np.testing.assert_allclose(found.numpy(), np.max(each, axis=1), atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_everything_on_the_gpu_agrees_with_the_cpu() -> None:
+    images, matrices = torch.from_numpy(_photos()), torch.from_numpy(_matrices().astype(np.float32))
+    seeds, some = [(1, 0, number) for number in range(12)], {"brightness": 0.2, "contrast": 0.2, "colour": 0.1}
+    inputs = warp(images, matrices, INPUT[::-1])
+    assert torch.allclose(jitter(inputs.cuda(), seeds, **some).cpu(), jitter(inputs, seeds, **some), atol=1e-4)
+    ignore = (images[:, ::4, ::4, 0] > 128).to(torch.uint8)
+    there = warp_ignore(ignore.cuda(), matrices.cuda(), (32, 24)).cpu()
+    assert (there != warp_ignore(ignore, matrices, (32, 24))).float().mean() < 0.001  # half-way points fall either way
+    xy = torch.rand(4, 3, 17, 2, generator=torch.Generator().manual_seed(0)) * 90
+    head, labelled = HeatmapHead(1, 17), xy[..., 0] > 20
+    targets = head.targets(xy.cuda(), labelled.cuda(), (32, 24), INPUT[::-1]).cpu()
+    assert torch.allclose(targets, head.targets(xy, labelled, (32, 24), INPUT[::-1]), atol=1e-6)
 
 
 @pytest.mark.gpu

@@ -34,6 +34,7 @@ def crowd(skeleton: Skeleton, count: int, per_image: int = 2, seed: int = 0) -> 
         bbox_xywh=np.tile([0.0, 0.0, 240.0, 240.0], (count, 1)),
         is_crowd=np.zeros(count, dtype=bool),
         num_keypoints=np.full(count, len(skeleton)),
+        source=np.ones_like(visibility),
         occluder=(rng.integers(0, 5, visibility.shape) * (visibility != 2)).astype(np.int8),
         crowd_index=rng.random(count // per_image + 1)[number // per_image],
         max_iou=np.full(count, np.nan),

@@ -73,9 +73,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["datasets"] = {"coco": {"root": "coco", "annotations": "annotations"}}
     params["evaluate"]["protocols"] = {
-        "toy": {"dataset": "coco", "split": "val", "boxes": "persons/coco.parquet"},
-        "detected": {"dataset": "coco", "split": "val", "boxes": "boxes.json"},
-        "test_dev": {"dataset": "coco", "split": "test-dev", "boxes": "boxes.json"},
+        "toy": {"dataset": "coco", "split": "val", "labels": "persons/coco.parquet", "boxes": "persons/coco.parquet"},
+        "detected": {"dataset": "coco", "split": "val", "labels": "persons/coco.parquet", "boxes": "boxes.json"},
+        "test_dev": {"dataset": "coco", "split": "test-dev", "labels": "persons/coco.parquet", "boxes": "boxes.json"},
     }
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)

@@ -1,4 +1,4 @@
-"""COCO-RE from masks: each decision on constructed people, the margin to the pixel, and nothing else changed."""
+"""COCO-RE: what is decided about constructed people, what people decide, and nothing else changed."""
 
 import contextlib
 import io
@@ -6,96 +6,39 @@ import json
 import subprocess
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pycocotools.coco import COCO
+from ruamel.yaml import YAML
 
-from dag.data.relabel import CHANGE_SCHEMA, Reason, decide, pixels_near, relabel, relabel_metrics, write_changes
+from dag.data.relabel.calibration import ALL, Calibration
+from dag.data.relabel.candidates import SCHEMA, Candidate, write_candidates
+from dag.data.relabel.decide import Evidence, relabel
+from dag.data.relabel.evidence import relabel_metrics
+from dag.data.relabel.occluder import Reason
+from dag.data.relabel.predictions import Poses
+from dag.data.relabel.reviewed import apply, with_reviews
+from dag.data.reviews import Decision, write_decisions
 from dag.person import Occluder, Person, Source, Visibility, read_persons, write_persons
 from dag.skeleton import COCO17
 from dag.work import Workers
 from tests.imports import ROOT
-from tests.standing import HEIGHT, JOINTS, WIDTH, outline, standing
+from tests.standing import HEIGHT, WIDTH, standing
+from tests.test_occluder import ELSEWHERE, WRIST, X, Y, other, round_wrist, target
 
-WRIST = COCO17.joints.index("left_wrist")
-ELSEWHERE = outline(5, 45)
-LEFT, TOP = 60, 25
-X, Y = (JOINTS[WRIST] + (LEFT, TOP)).astype(int)
-
-
-def rectangle(left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    mask[top:bottom, left:right] = True
-    return mask
+EXACT = Calibration({ALL: 1.0}, np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+NOTHING = Evidence(None, [], {}, EXACT)
+"""No source of places: the masks alone."""
 
 
-def round_wrist(reach: int) -> np.ndarray:
-    return rectangle(X - reach, Y - reach, X + reach + 1, Y + reach + 1)
-
-
-def target(mask: np.ndarray, **options) -> Person:
-    """Somebody whose left wrist, at (X, Y), is hidden."""
-    return standing(1, LEFT, TOP, mask=mask, visibility={WRIST: 1}, **options)
-
-
-def other(mask: np.ndarray, **options) -> Person:
-    return standing(2, 100, mask=mask, **options)
-
-
-def reason_of(*people: Person, margin: float = 2.0) -> Reason:
-    [(joint, reason)] = decide(people, margin)[0].items()
-    assert joint == WRIST
-    return reason
-
-
-def test_each_decision():
-    assert reason_of(target(ELSEWHERE), other(round_wrist(5))) is Reason.OTHER_MASK
-    assert reason_of(target(round_wrist(5)), other(ELSEWHERE)) is Reason.OWN_MASK
-    assert reason_of(target(ELSEWHERE), other(ELSEWHERE)) is Reason.NO_MASK
-
-
-def test_two_others_together_are_one_answer():
-    halves = rectangle(X - 5, Y - 5, X, Y + 6), rectangle(X, Y - 5, X + 6, Y + 6)
-    both = [other(halves[0]), replace(other(halves[1]), person_id=3)]
-    assert reason_of(target(ELSEWHERE), *both) is Reason.OTHER_MASK
-    overlapping = [other(round_wrist(5)), replace(other(round_wrist(4)), person_id=3)]
-    assert reason_of(target(ELSEWHERE), *overlapping) is Reason.OTHER_MASK
-
-
-def test_undecided_where_the_evidence_is_not_clear():
-    assert reason_of(target(round_wrist(5)), other(round_wrist(5))) is Reason.OVERLAP
-    crowd = standing(2, 100, mask=round_wrist(3), is_crowd=True)
-    assert reason_of(target(round_wrist(5)), crowd) is Reason.CROWD
-    assert reason_of(target(ELSEWHERE), replace(crowd, segmentation=None)) is Reason.CROWD
-    assert reason_of(target(ELSEWHERE, masked=False), other(round_wrist(5))) is Reason.UNMASKED
-    unmasked = other(round_wrist(5), masked=False)
-    assert reason_of(target(ELSEWHERE), unmasked) is Reason.NEIGHBOUR_UNMASKED
-    assert reason_of(target(round_wrist(5)), unmasked) is Reason.OWN_MASK
-    person = target(ELSEWHERE)
-    person.keypoints_xy[WRIST] = (WIDTH + 3, 50)
-    assert reason_of(person) is Reason.OUTSIDE
-
-
-@pytest.mark.parametrize("kind", ["own", "other"])
-@pytest.mark.parametrize(("distance", "decided"), [(1, False), (2, False), (3, True), (4, True)])
-def test_margin_to_the_pixel(kind, distance, decided):
-    """The mask ends `distance` pixels right of the joint: pixels at most 2 away must agree."""
-    inside, outside = rectangle(X - 9, Y - 9, X + distance, Y + 10), rectangle(X + distance, Y - 9, X + 12, Y + 10)
-    for mask, reason in ((inside, Reason.OWN_MASK if kind == "own" else Reason.OTHER_MASK), (outside, Reason.NO_MASK)):
-        people = [target(mask)] if kind == "own" else [target(ELSEWHERE), other(mask)]
-        assert reason_of(*people) is (reason if decided else Reason.NEAR_BORDER)
-
-
-def test_margin_is_a_disc_of_pixel_centres_and_never_empty():
-    rows, columns = pixels_near(np.array([10.4, 20.0]), 1.0, WIDTH, HEIGHT)
-    assert set(zip(columns.tolist(), rows.tolist())) == {(10, 20), (11, 20), (10, 19), (10, 21)} - {(10, 19), (10, 21)}
-    rows, columns = pixels_near(np.array([10.4, 20.3]), 0.0, WIDTH, HEIGHT)
-    assert (columns.tolist(), rows.tolist()) == ([10], [20])
-    rows, columns = pixels_near(np.array([0.0, HEIGHT - 1.0]), 1.0, WIDTH, HEIGHT)
-    assert set(zip(columns.tolist(), rows.tolist())) == {(0, HEIGHT - 1), (1, HEIGHT - 1), (0, HEIGHT - 2)}
-    assert len(pixels_near(np.array([50.0, 50.0]), 2.0, WIDTH, HEIGHT)[0]) == 13
+def model(person: Person, name: str = "other.json", shift: float = 0.0, error: float = 0.1) -> Evidence:
+    """One model that knows a person's joints to `error` OKS units, `shift` pixels off."""
+    poses = Poses(name, "0" * 64, {person.person_id: person.keypoints_xy + shift})
+    return Evidence(None, [poses], {name: error}, EXACT)
 
 
 def rows_of_all_kinds() -> list[Person]:
@@ -113,23 +56,32 @@ def rows_of_all_kinds() -> list[Person]:
     ]
 
 
-def test_decided_joints_change_and_nothing_else_does():
+def decided(rows: list[Person], evidence: Evidence = NOTHING, workers: int = 1, **options: float) -> list[Candidate]:
+    options = {"margin": 2.0, "min_confidence": 0.8, **options}
+    return relabel(rows, COCO17, evidence, **options, workers=Workers(workers))
+
+
+def without_wrist() -> tuple[Person, Person]:
+    """Somebody inside the photograph whose left wrist has no label, and the same person with it."""
+    whole = standing(1, 60, 25, mask=ELSEWHERE)
+    return replace(whole, visibility=np.where(np.arange(17) == WRIST, np.int8(0), whole.visibility)), whole
+
+
+def test_decided_joints_change_and_nothing_else_does() -> None:
     before = rows_of_all_kinds()
-    after, changes, undecided = relabel(before, COCO17, margin=2.0, workers=Workers(1))
-    assert [(c.person_id, c.occluder, c.reason) for c in changes] == [
-        (1, "person", Reason.OTHER_MASK), (11, "self", Reason.OWN_MASK), (21, "object", Reason.NO_MASK),
-    ]  # fmt: skip
-    assert undecided == {Reason.NEAR_BORDER: 1}
-    assert {(c.joint, c.x, c.y, c.visibility_before, c.visibility_after) for c in changes} == {
-        ("left_wrist", float(X), float(Y), 1, 3)
-    }
+    found = decided(before)
+    assert [(c.person_id, c.occluder, c.reason, c.decision) for c in found] == [
+        (1, "person", Reason.OTHER_MASK, "accepted"),
+        (11, "self", Reason.OWN_MASK, "accepted"),
+        (21, "object", Reason.NO_MASK, "accepted"),
+        (31, "unknown", Reason.NEAR_BORDER, "queued"),
+    ]
+    labels = {(c.joint, c.x, c.y, c.x_before, c.y_before, c.visibility_before, c.visibility) for c in found}
+    assert labels == {("left_wrist", *(2 * (float(X), float(Y))), 1, 3)}
+    assert {(c.confidence, c.uncertainty, c.sources) for c in found} == {(1.0, 0.0, ())}
     kinds = {1: Occluder.PERSON, 11: Occluder.SELF, 21: Occluder.OBJECT}
-    for old, new in zip(before, after):
-        expected = {
-            "visibility": old.visibility.copy(),
-            "visibility_source": old.visibility_source.copy(),
-            "occluder": old.occluder.copy(),
-        }
+    for old, new in zip(before, apply(before, found, COCO17)):
+        expected = {name: getattr(old, name).copy() for name in ("visibility", "visibility_source", "occluder")}
         if old.person_id in kinds:
             expected["visibility"][WRIST] = Visibility.RELABELLED
             expected["visibility_source"][WRIST] = Source.RELABELLED
@@ -137,10 +89,9 @@ def test_decided_joints_change_and_nothing_else_does():
         for field in fields(Person):
             want = expected.get(field.name, getattr(old, field.name))
             np.testing.assert_array_equal(getattr(new, field.name), want, err_msg=field.name)
-        assert new.num_keypoints == old.num_keypoints
 
 
-def test_same_rows_and_changes_for_any_number_of_workers(tmp_path):
+def test_same_rows_for_any_number_of_workers(tmp_path: Path) -> None:
     rows = [
         replace(row, image_id=10 * copy + row.image_id, person_id=1000 * copy + row.person_id)
         for copy in range(40)
@@ -148,80 +99,205 @@ def test_same_rows_and_changes_for_any_number_of_workers(tmp_path):
     ]
     files = []
     for count in (0, 1, 2):
-        after, changes, undecided = relabel(rows, COCO17, margin=2.0, workers=Workers(count))
-        write_persons(tmp_path / "rows", after, COCO17)
-        write_changes(tmp_path / "changes", changes)
-        files.append([(tmp_path / name).read_bytes() for name in ("rows", "changes")])
-        assert undecided == {Reason.NEAR_BORDER: 40}
-        assert len(changes) == 120
+        found = decided(rows, workers=count)
+        write_persons(tmp_path / "rows", apply(rows, found, COCO17), COCO17)
+        write_candidates(tmp_path / "queue", found)
+        files.append([(tmp_path / name).read_bytes() for name in ("rows", "queue")])
+        assert len(found) == 160
     assert files[0] == files[1] == files[2]
 
 
-def test_relabelling_again_changes_nothing():
-    once, _, undecided = relabel(rows_of_all_kinds(), COCO17, margin=2.0, workers=Workers(1))
-    twice, changes, still = relabel(once, COCO17, margin=2.0, workers=Workers(1))
-    assert changes == []
-    assert still == undecided
-    for a, b in zip(once, twice):
-        np.testing.assert_array_equal(a.visibility, b.visibility)
-        np.testing.assert_array_equal(a.occluder, b.occluder)
-
-
-def test_truth_is_never_read_to_decide():
+def test_truth_is_never_read_to_decide() -> None:
     rows = rows_of_all_kinds()
-    blind = [replace(row, true_occluder=None) for row in rows]
-    for seeing, not_seeing in zip(
-        relabel(rows, COCO17, margin=2.0, workers=Workers(1))[0],
-        relabel(blind, COCO17, margin=2.0, workers=Workers(1))[0],
-    ):
-        np.testing.assert_array_equal(seeing.occluder, not_seeing.occluder)
+    assert str(decided(rows)) == str(decided([replace(row, true_occluder=None) for row in rows]))
 
 
-def test_metrics_count_and_compare_with_the_truth():
+def test_a_model_tells_the_place_of_a_joint_without_label() -> None:
+    person, whole = without_wrist()
+    [found] = decided([person], model(whole, shift=1.5))
+    assert (found.joint, found.visibility_before, found.visibility, found.decision) == ("left_wrist", 0, 3, "accepted")
+    assert (found.x, found.y) == pytest.approx(whole.keypoints_xy[WRIST] + 1.5)
+    assert found.sources == ("other.json",)
+    assert found.uncertainty == pytest.approx(0.1)
+    assert found.occluder == "object"
+    new = apply([person], [found], COCO17)[0]
+    assert new.visibility_source[WRIST] == Source.PROPOSED
+    assert new.num_keypoints == person.num_keypoints + 1
+    np.testing.assert_array_equal(np.delete(new.keypoints_xy, WRIST, 0), np.delete(person.keypoints_xy, WRIST, 0))
+
+
+def test_what_is_not_sure_waits_and_changes_nothing() -> None:
+    person, whole = without_wrist()
+    unsure = decided([person], model(whole, error=2.0))
+    strict = decided([person], model(whole, error=0.5), min_confidence=0.95)
+    border = replace(person, bbox_xywh=np.array([0.0, *person.bbox_xywh[1:]]))
+    cut_off = decided([border], model(whole))
+    for found in (unsure, strict, cut_off):
+        assert [one.decision for one in found] == ["queued"]
+        assert apply([person], found, COCO17)[0] is person
+    assert cut_off[0].reason == Reason.CUT_OFF
+    assert unsure[0].confidence < 0.3
+
+
+def test_joints_outside_the_photograph_are_no_candidates() -> None:
+    person, whole = without_wrist()
+    away = replace(whole, keypoints_xy=whole.keypoints_xy + [WIDTH, 0])
+    assert decided([person], model(away)) == []
+    assert decided([standing(2, 100, is_crowd=True)], model(whole)) == []
+
+
+def decision(
+    person_id: int, action: str, visibility: int, xy: tuple[float, float] = (5.0, 6.0), **more: str
+) -> Decision:
+    label = {"joint": "left_wrist", "occluder": "object", "reviewer": "ann", "time": "2026-01-02T03:04:05Z", **more}
+    return Decision(person_id=person_id, action=action, visibility=visibility, x=xy[0], y=xy[1], **label)  # type: ignore[arg-type]
+
+
+def test_people_have_the_last_word() -> None:
     before = rows_of_all_kinds()
-    after, _, undecided = relabel(before, COCO17, margin=2.0, workers=Workers(1))
-    metrics = relabel_metrics(before, after, undecided)
-    assert metrics["hidden_joints"] == 4
-    assert metrics["decided"] == {"object": 1, "person": 1, "self": 1}
-    assert metrics["undecided"]["near a mask's border"] == 1
-    assert metrics["undecided_share"] == 0.25
+    decisions = [
+        decision(1, "reject", 1, (float(X), float(Y)), occluder="unknown"),
+        decision(11, "move", 3),
+        decision(21, "flag", 2, (float(X), float(Y))),
+        decision(31, "accept", 3, (float(X), float(Y)), occluder="self"),
+        decision(2, "flag", 0, joint="nose"),
+        decision(77, "accept", 3),
+        decision(1, "accept", 3, joint="tail"),
+    ]
+    found, unused = with_reviews(decided(before), before, decisions, COCO17)
+    assert unused == decisions[-2:]
+    assert [(c.person_id, c.joint, c.decision, c.reviewer) for c in found] == [
+        (1, "left_wrist", "reject", "ann"),
+        (2, "nose", "flag", "ann"),
+        (11, "left_wrist", "move", "ann"),
+        (21, "left_wrist", "flag", "ann"),
+        (31, "left_wrist", "accept", "ann"),
+    ]
+    new = {row.person_id: row for row in apply(before, found, COCO17)}
+    labels = {n: (int(new[n].visibility[WRIST]), int(new[n].visibility_source[WRIST])) for n in (1, 11, 21, 31)}
+    reviewed = int(Source.REVIEWED)
+    assert labels == {1: (1, 1), 11: (3, reviewed), 21: (2, reviewed), 31: (3, reviewed)}
+    assert new[11].keypoints_xy[WRIST].tolist() == [5, 6]
+    assert new[31].occluder[WRIST] == Occluder.SELF
+    assert new[2].visibility[0] == 0
+    assert new[2].keypoints_xy[0].tolist() == [0, 0]
+
+
+def test_metrics_count_and_compare_with_the_truth() -> None:
+    before = rows_of_all_kinds()
+    metrics = relabel_metrics(before, decided(before), COCO17)
+    assert metrics["hidden"] == {
+        "joints": 4,
+        "decided": {"object": 1, "person": 1, "self": 1},
+        "undecided": {"near a mask's border": 1},
+        "undecided_share": 0.25,
+    }
     assert metrics["truth"] == {
         "joints": 3,
         "accuracy": 2 / 3,
         "confusion": {"object": {"self": 1}, "person": {"person": 1}, "self": {"self": 1}},
     }
-    blind = [replace(row, true_occluder=None) for row in before]
-    assert "truth" not in relabel_metrics(blind, after, undecided)
-    assert relabel_metrics([], [], {})["undecided_share"] == 0
+    assert "truth" not in relabel_metrics([replace(row, true_occluder=None) for row in before], decided(before), COCO17)
+    assert relabel_metrics([], [], COCO17)["unlabelled"]["undecided_share"] == 0
 
 
-def test_empty_change_table_has_its_columns(tmp_path):
-    write_changes(tmp_path / "none.parquet", [])
-    assert pq.read_table(tmp_path / "none.parquet").schema.equals(CHANGE_SCHEMA)
+def test_empty_table_has_its_columns(tmp_path: Path) -> None:
+    write_candidates(tmp_path / "none.parquet", [])
+    assert pq.read_table(tmp_path / "none.parquet").schema.equals(SCHEMA)
 
 
-def test_stage_writes_rows_json_that_tools_read_and_changes(tmp_path):
-    before = rows_of_all_kinds()
-    write_persons(tmp_path / "persons.parquet", before, COCO17)
-    (tmp_path / "params.yaml").write_text((ROOT / "presets/default.yaml").read_text())
-    words = ["--persons", "persons.parquet", "--out", "re", "--metrics", "results/relabel.json"]
-    command = [sys.executable, str(ROOT / "pipelines/relabel.py"), *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
-    names = {"persons.parquet", "changes.parquet", "person_keypoints_train_re.json", "person_keypoints_val_re.json"}
-    assert {path.name for path in (tmp_path / "re").iterdir()} == names
-    rows, _ = read_persons(tmp_path / "re/persons.parquet")
-    assert [row.person_id for row in rows] == [row.person_id for row in before]
+def stage(folder: Path, rows: list[Person], **settings: object) -> subprocess.CompletedProcess[str]:
+    """The stage script on a few rows."""
+    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    params["datasets"]["toy"] = {"root": str(folder), "annotations": "none"}
+    params["data"] |= {"dataset": "toy", "relabelled": settings.pop("relabelled", False)}
+    params["relabel"] |= settings
+    with (folder / "params.yaml").open("w") as file:
+        YAML(typ="safe", pure=True).dump(params, file)
+    write_persons(folder / "before.parquet", rows, COCO17)
+    paths = ["--persons", "before.parquet", "--reviews", "reviews", "--out", "re", "--training", "training.parquet"]
+    return subprocess.run(
+        [sys.executable, str(ROOT / "pipelines/relabel.py"), *paths, "--results", "results"], cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def results_file(path: Path, person: Person, **changes: object) -> None:
+    keypoints = np.column_stack([person.keypoints_xy, np.ones(17)]).ravel().tolist()
+    path.write_text(
+        json.dumps([{"image_id": person.image_id, "category_id": 1, "keypoints": keypoints, "score": 1, **changes}])
+    )
+
+
+def test_stage(tmp_path: Path) -> None:
+    person, whole = without_wrist()
+    person, whole = (
+        replace(one, image_id=9, image_path="9.png", person_id=91, split="train") for one in (person, whole)
+    )
+    rows = [*rows_of_all_kinds(), person]
+    for image in (0, 1, 2, 3, 9):
+        cv2.imwrite(str(tmp_path / f"{image}.png"), np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    results_file(tmp_path / "theirs.json", whole)
+    write_decisions(tmp_path / "reviews/toy.jsonl", [decision(31, "accept", 3), decision(500, "accept", 3)])
+    files = []
+    for _ in range(2):
+        done = stage(tmp_path, rows, predictions=["theirs.json"], min_confidence=0.1, relabelled=True)
+        assert done.returncode == 0, done.stderr
+        assert "1 decisions are about joints that are not there" in done.stdout
+        files.append({p.name: p.read_bytes() for folder in ("re", "results") for p in (tmp_path / folder).rglob("*.*")})
+    assert files[0] == files[1]
+    after, _ = read_persons(tmp_path / "re/persons.parquet")
+    training, _ = read_persons(tmp_path / "training.parquet")
+    for row, new, used in zip(rows, after, training):
+        np.testing.assert_array_equal(used.visibility, new.visibility if row.split == "train" else row.visibility)
+    changes = pq.read_table(tmp_path / "re/changes.parquet").to_pylist()
+    assert [(row["person_id"], row["decision"], row["sources"]) for row in changes] == [
+        (1, "accepted", []), (11, "accepted", []), (21, "accepted", []), (31, "accept", []),
+        (91, "accepted", ["theirs.json"]),
+    ]  # fmt: skip
+    assert [json.loads(line)["person_id"] for line in (tmp_path / "re/unused.jsonl").read_text().splitlines()] == [500]
+    metrics = json.loads((tmp_path / "results/metrics.json").read_text())
+    assert metrics["models"]["theirs.json"]["people"] == 1
+    assert metrics["reviewed"] == {"accept": 1}
+    assert cv2.imread(str(tmp_path / "results/sheet.jpg")).shape[0] > 200
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "re/person_keypoints_train_re.json"))
-    annotations = coco.loadAnns(coco.getAnnIds())
-    assert [annotation["id"] for annotation in annotations] == [1, 2, 11, 12]
-    assert annotations[0]["keypoints"][3 * WRIST : 3 * WRIST + 3] == [X, Y, 3]
-    assert annotations[0]["num_keypoints"] == 17
-    assert annotations[0]["occluder"][WRIST] == Occluder.PERSON
-    assert (coco.annToMask(annotations[1]) == round_wrist(5)).all()
-    changes = pq.read_table(tmp_path / "re/changes.parquet").to_pylist()
-    assert [(row["person_id"], row["joint"], row["split"]) for row in changes] == [
-        (1, "left_wrist", "train"), (11, "left_wrist", "train"), (21, "left_wrist", "val"),
-    ]  # fmt: skip
-    assert json.loads((tmp_path / "results/relabel.json").read_text())["hidden_joints"] == 4
+    annotations = {one["id"]: one for one in coco.loadAnns(coco.getAnnIds())}
+    assert annotations[1]["keypoints"][3 * WRIST : 3 * WRIST + 3] == [float(X), float(Y), 3]
+    assert annotations[91]["num_keypoints"] == 17
+    assert annotations[91]["visibility_source"][WRIST] == Source.PROPOSED
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "theirs.json: no such file"),
+        ("[", "theirs.json: not a json file"),
+        ('{"a": 1}', "theirs.json: not COCO results"),
+        (
+            {"image_id": 12345},
+            "theirs.json, result 0: unknown image: expected an image id of the ground truth, got 12345",
+        ),
+        ({"keypoints": [1, 2, 3]}, "theirs.json, result 0: keypoints of wrong length: expected 51, got 3"),
+        ({"keypoints": [900.0, 900.0, 1.0] * 17}, "theirs.json: poses of nobody here"),
+    ],
+)
+def test_results_that_propose_nothing(tmp_path: Path, content: object, fault: str) -> None:
+    rows = rows_of_all_kinds()
+    if isinstance(content, str):
+        (tmp_path / "theirs.json").write_text(content)
+    elif isinstance(content, dict):
+        results_file(tmp_path / "theirs.json", rows[0], **content)
+    done = stage(tmp_path, rows, predictions=["theirs.json"])
+    assert done.returncode == 1
+    assert fault in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "re").exists()
+
+
+def test_a_review_that_is_not_one_stops_the_stage(tmp_path: Path) -> None:
+    (tmp_path / "reviews").mkdir()
+    (tmp_path / "reviews/toy.jsonl").write_text("<<<<<<< mine\n")
+    done = stage(tmp_path, rows_of_all_kinds())
+    assert done.returncode == 1
+    assert "reviews/toy.jsonl, line 1: mark of a merge conflict" in done.stderr

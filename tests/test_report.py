@@ -38,8 +38,8 @@ datasets: {toy: {root: photos}}
 evaluate:
   output: graph
   protocols:
-    toy_val: {dataset: toy, split: val, boxes: data/persons/toy.parquet}
-    toy_test: {dataset: toy, split: test, boxes: data/persons/toy.parquet}
+    toy_val: {dataset: toy, split: val, labels: data/persons/toy.parquet, boxes: data/persons/toy.parquet}
+    toy_test: {dataset: toy, split: test, labels: data/persons/toy.parquet, boxes: data/persons/toy.parquet}
 """
 STAGES = """
 stages:

@@ -1,5 +1,9 @@
 """Training: it learns, it goes on where it was stopped, and what it draws depends on nothing but the seed."""
 
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import lightning as L
@@ -128,14 +132,27 @@ def test_loaders_with_and_without_workers_draw_the_same(rendered: Rendered) -> N
             assert torch.equal(value, other[name]), name
 
 
+@contextmanager
+def going_on(root: Path, shaped_by: dict) -> Iterator[None]:
+    """A process that takes a folder and leaves a state in it, until the block ends."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        (process.submit(state_folder, root, shaped_by).result() / "last.ckpt").write_text("state")
+        yield
+
+
 def test_another_run_starts_anew(tmp_path: Path) -> None:
-    first = state_folder(tmp_path, {"epochs": 1})
-    (first / "last.ckpt").write_text("state")
-    assert state_folder(tmp_path, {"epochs": 1}) == first
-    assert (first / "last.ckpt").exists()
+    for _ in range(2):
+        with going_on(tmp_path, {"epochs": 1}):
+            assert len(list(tmp_path.glob("*/last.ckpt"))) == 1
     second = state_folder(tmp_path, {"epochs": 2})
     assert list(tmp_path.iterdir()) == [second]
     assert not list(second.iterdir())
+
+
+def test_a_run_beside_this_one_keeps_its_state(tmp_path: Path) -> None:
+    with going_on(tmp_path, {"epochs": 1}):
+        state_folder(tmp_path, {"epochs": 2})
+        assert len(list(tmp_path.glob("*/last.ckpt"))) == 1
 
 
 def test_file_hash_is_sha256(tmp_path: Path) -> None:

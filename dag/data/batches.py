@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch.utils.data import Dataset
 
 from dag.data.augment import draw_affine
+from dag.data.fresh_masks import draw_masks
+from dag.data.people import People
 from dag.data.shards import Shards
 from dag.geometry import apply_affine, inside_image
 
@@ -24,6 +27,7 @@ class PersonCrops(Dataset):
         occluded: draw among the clean and all occluded renderings; False: always the clean one.
         flip, rotation, rotation_p, scale, half_body: as `dag.data.augment.draw_affine`.
         seed: of all randomness.
+        mask_joints: probability of rectangles over the target's joints (`dag.data.fresh_masks`).
 
     A sample is a dict:
         image: uint8 [Hc, Wc, 3], RGB, canvas.
@@ -32,6 +36,7 @@ class PersonCrops(Dataset):
         visibility: int8 [P, J]; joints outside the input are unlabelled.
         ignore: uint8 [Hc / 4, Wc / 4], canvas.
         person_id: int.
+        masks: uint8 [H, W, 4], network input: RGB and 255 where painted. Only where `mask_joints` is not 0.
     """
 
     def __init__(
@@ -45,9 +50,10 @@ class PersonCrops(Dataset):
         scale: float,
         half_body: float,
         seed: int,
+        mask_joints: float = 0.0,
     ):
         self.shards = Shards(folder)
-        self.occluded, self.seed = occluded, seed
+        self.occluded, self.seed, self.mask_joints = occluded, seed, mask_joints
         self.augment = {"flip": flip, "rotation": rotation, "rotation_p": rotation_p}
         self.augment |= {"scale": scale, "half_body": half_body}
         # Shared memory: workers that outlive an epoch see the next one.
@@ -74,19 +80,34 @@ class PersonCrops(Dataset):
             self.shards.input_wh,
             **self.augment,
         )
-        xy, visibility = apply_affine(affine, crop.keypoints_xy.astype(float)), crop.visibility
-        if mirrored:
-            names = self.shards.skeleton.flip_index
-            xy, visibility = xy[:, names], visibility[:, names]
+        names = self.shards.skeleton.flip_index if mirrored else slice(None)
+        xy = apply_affine(affine, crop.keypoints_xy.astype(float))[:, names]
+        visibility = crop.visibility[:, names]
         labelled = (visibility > 0) & inside_image(xy, *self.shards.input_wh)
+        xy, visibility = np.where(labelled[..., None], xy, 0.0), np.where(labelled, visibility, np.int8(0))
+        masked = {}
+        if self.mask_joints:
+            people = People(xy, visibility, np.zeros_like(visibility), crop.occluder[:, names])
+            masked["masks"], people = self._masks(crop.person_id, people)
+            visibility = people.visibility
         return {
             "image": crop.image,
             "input_from_canvas": affine.astype(np.float32),
-            "keypoints_input_xy": np.where(labelled[..., None], xy, 0).astype(np.float32),
-            "visibility": np.where(labelled, visibility, np.int8(0)),
+            "keypoints_input_xy": xy.astype(np.float32),
+            "visibility": visibility,
             "ignore": crop.ignore,
             "person_id": crop.person_id,
+            **masked,
         }
+
+    def _masks(self, person_id: int, people: People) -> tuple[UInt8[np.ndarray, "H W 4"], People]:
+        """Patches come from the clean crop of anyone. Geometry draws from other generators: masks do not change it."""
+        seed, (width, height) = (self.seed, int(self._epoch), person_id), self.shards.input_wh
+        rng = np.random.default_rng((*seed, 1))
+        if rng.random() >= self.mask_joints:
+            return np.zeros((height, width, 4), np.uint8), people
+        other_image = self.shards.crop(int(rng.integers(len(self))), 0).image
+        return draw_masks(people, (*seed, 2), (width, height), other_image)
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -23,6 +23,7 @@ class Truth:
         bbox_xywh: left, top, width, height.
         is_crowd: the row is a region, not a person.
         num_keypoints: as the annotation states it; who has 0 is not looked for.
+        source: `Source` numbers, where a joint's label is from.
         occluder: `Occluder` numbers, the true ones where they are known.
         crowd_index: CrowdPose's, of the photograph; NaN where unknown.
         max_iou: OCHuman's, of the person; NaN where unknown.
@@ -37,6 +38,7 @@ class Truth:
     bbox_xywh: Float[np.ndarray, "P 4"]
     is_crowd: Bool[np.ndarray, " P"]
     num_keypoints: Int[np.ndarray, " P"]
+    source: Int8[np.ndarray, "P J"]
     occluder: Int8[np.ndarray, "P J"]
     crowd_index: Float[np.ndarray, " P"]
     max_iou: Float[np.ndarray, " P"]
@@ -91,6 +93,7 @@ def truth_of(persons: Sequence[Person], skeleton: Skeleton, image_ids: Sequence[
         bbox_xywh=np.array([person.bbox_xywh for person in persons], dtype=np.float64).reshape(-1, 4),
         is_crowd=np.array([person.is_crowd for person in persons], dtype=bool),
         num_keypoints=(visibility > 0).sum(1),
+        source=np.array([person.visibility_source for person in persons], dtype=np.int8).reshape(-1, joints),
         occluder=np.array(occluders, dtype=np.int8).reshape(-1, joints),
         crowd_index=_or_nan([person.crowd_index for person in persons]),
         max_iou=_or_nan([person.max_iou for person in persons]),

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from dag.errors import UserError
-from dag.evaluation.arrays import Results, results_of
+from dag.evaluation.arrays import Results, Truth, results_of
 from dag.evaluation.figures import Figures, headline
 from dag.evaluation.nms import oks_nms, soft_oks_nms
 from dag.files import whole_file, whole_folder, write_json
-from dag.person import Person, read_table, table_skeleton, table_to_persons
+from dag.person import Person, Source, read_table, table_skeleton, table_to_persons
 from dag.prediction import Prediction, outputs_of, write_predictions
 from dag.skeleton import Skeleton
 
@@ -51,6 +51,19 @@ def suppress(
             for index in SUPPRESSIONS[nms](results_of(found, skeleton), areas, skeleton.sigma_array, threshold)
         ]
     return kept
+
+
+def relabelled_joints(truth: Truth) -> dict[str, int]:
+    """Labelled joints of people who should be found by who relabelled them; nothing where nobody did.
+
+    `proposed`: a model's results told the place, and that model is favoured where it is judged on them.
+    """
+    labelled = (truth.visibility > 0) & truth.wanted[:, None]
+    counts = {
+        source.name.lower(): int((truth.source[labelled] == source).sum())
+        for source in (Source.RELABELLED, Source.PROPOSED, Source.REVIEWED)
+    }
+    return counts if any(counts.values()) else {}
 
 
 def protocol_metrics(figures: Mapping[str, Figures], output: str) -> dict[str, Any]:

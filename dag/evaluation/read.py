@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from dag.errors import UserError
 from dag.evaluation.arrays import Results, Truth
+from dag.person import Source
 from dag.skeleton import SKELETONS, Skeleton
 
 BOX_SHARE = 0.53
@@ -97,6 +98,7 @@ def read_truth(
         bbox_xywh=boxes,
         is_crowd=np.array([bool(row.iscrowd) for row in rows], dtype=bool),
         num_keypoints=np.array([n if row.num_keypoints is None else row.num_keypoints for row, n in counts], dtype=int),
+        source=np.where(visibility > 0, np.int8(Source.ANNOTATED), np.int8(Source.NONE)),
         occluder=np.zeros(visibility.shape, dtype=np.int8),
         crowd_index=np.array([crowd_index[number] for number in image_id.tolist()], dtype=np.float64),
         max_iou=np.array([row.max_iou for row in rows], dtype=np.float64),

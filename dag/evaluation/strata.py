@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Int8
 from dag.errors import UserError
 from dag.evaluation.arrays import Results, Truth
 from dag.evaluation.oks import joint_similarity
-from dag.person import Occluder, Visibility
+from dag.person import Occluder, Source, Visibility
 from dag.skeleton import Skeleton
 
 PCK_SHARE = 0.1
@@ -77,7 +77,8 @@ def joint_masks(truth: Truth, skeleton: Skeleton) -> dict[str, Bool[np.ndarray, 
     """Strata of the labelled joints of the people who should be found.
 
     Returns:
-        `all`; `visible`, `hidden` (1 and 3), `relabelled` (3 alone); `hidden_by_<occluder>` where that is known;
+        `all`; `visible`, `hidden` (1 and 3), `relabelled` (3 alone); of the latter `proposed`, whose place a model's
+        results told, and `reviewed`, about which a person decided; `hidden_by_<occluder>` where that is known;
         `crowd_*` of `crowd_bands`; `joint_<name>` of every joint of the skeleton.
     """
     labelled = (truth.visibility > 0) & truth.wanted[:, None]
@@ -87,6 +88,8 @@ def joint_masks(truth: Truth, skeleton: Skeleton) -> dict[str, Bool[np.ndarray, 
         "visible": truth.visibility == Visibility.VISIBLE,
         "hidden": hidden,
         "relabelled": truth.visibility == Visibility.RELABELLED,
+        "proposed": truth.source == Source.PROPOSED,
+        "reviewed": truth.source == Source.REVIEWED,
     }
     strata |= {f"hidden_by_{code.name.lower()}": hidden & (truth.occluder == code) for code in Occluder if code}
     strata |= {name: people[:, None] for name, people in crowd_bands(truth.crowd_index).items()}

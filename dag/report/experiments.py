@@ -123,7 +123,7 @@ def _read_rows(name: str, find: Find, protocol: str | None) -> tuple[Rows, str]:
         root = params["datasets"][dataset]["root"]
     except (KeyError, TypeError, StopIteration, YAMLError) as error:
         raise UserError("params.yaml without protocols", where=name, got=repr(error)) from None
-    persons = find(f"data/persons/{dataset}.parquet")
+    persons = find(str(chosen.get("labels", f"data/persons/{dataset}.parquet")))
     if persons is None:
         raise UserError(f"no rows of {dataset}", where=name, do="`dvc repro convert` makes them")
     rows, skeleton = rows_of(persons, split)

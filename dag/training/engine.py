@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from dag.errors import UserError
@@ -33,11 +34,14 @@ def process_options(kind: str, devices: int | str, nodes: int, strategy: str, ti
         raise UserError(
             "more devices than present", where="engine.devices", expected=f"at most {present} {names}", got=wanted
         )
-    count, srun = wanted * nodes, SLURMEnvironment.detect()
+    count, srun = wanted * nodes, SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     started = int(os.environ.get("SLURM_NTASKS" if srun else "WORLD_SIZE", count))
     if started != count:
         expected = f"{started}, the processes that were started"
         raise UserError("number of processes", where="engine.devices x engine.nodes", expected=expected, got=count)
+    if srun and count > 1 and (a_node := os.environ.get("SLURM_NTASKS_PER_NODE")) != str(wanted):
+        do = f"start it with srun --nodes={nodes} --ntasks-per-node={wanted}"
+        raise UserError("processes of a node", where="engine.devices", expected=a_node, got=wanted, do=do)
     together = count > 1 or strategy == "ddp"
     return {
         "accelerator": "gpu" if kind == "cuda" else "cpu",
@@ -46,5 +50,5 @@ def process_options(kind: str, devices: int | str, nodes: int, strategy: str, ti
         "strategy": DDPStrategy(timeout=timeout) if together else "auto",
         "sync_batchnorm": together and kind == "cuda",
         # A requeued job is a rerun: it goes on from the last epoch, not from Lightning's state amid one.
-        "plugins": [SLURMEnvironment(auto_requeue=False)] if srun and together else None,
+        "plugins": [SLURMEnvironment(auto_requeue=False)] if srun else None,
     }

@@ -4,6 +4,7 @@ import lightning as L
 import torch
 
 from dag.data.device import jitter, warp, warp_ignore
+from dag.data.fresh_masks import paint_masks
 from dag.model import DagPose
 from dag.training.distributed import processes, share_of_all
 from dag.training.loss import coordinate_loss, multi_person_loss
@@ -107,9 +108,12 @@ class PoseTraining(L.LightningModule):
         return losses
 
     def _inputs(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Warped, jittered, normalised crops `[B, 3, H, W]`."""
+        """Warped, masked, jittered, normalised crops `[B, 3, H, W]`."""
         images = warp(batch["image"], batch["input_from_canvas"], (self.input_wh[1], self.input_wh[0]))
-        seeds = [(self.seed, self.current_epoch, person) for person in batch["person_id"].tolist()]
+        if "masks" in batch:
+            images = paint_masks(images, batch["masks"])
+        # The last number keeps these draws apart from those of geometry and masks, which have the first three too.
+        seeds = [(self.seed, self.current_epoch, person, 3) for person in batch["person_id"].tolist()]
         return jitter(images, seeds, **self.photometric).contiguous(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -1,5 +1,6 @@
 """The end of a run from outside: a signal, or another process of it that is gone."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,14 @@ class StopOnSignal(L.Callback):
 
     def __init__(self) -> None:
         self.before: dict[int, Any] = {}
+        self.end: SystemExit | None = None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        process = os.getpid()
+
         def stop(number: int, frame: FrameType | None) -> None:
+            if os.getpid() != process:
+                return  # a loader process: Ctrl-C reaches it too, and it ends with this one
             for other in self.before:
                 signal.signal(other, signal.SIG_IGN)
             kill = getattr(trainer.strategy.launcher, "kill", None)
@@ -31,9 +37,16 @@ class StopOnSignal(L.Callback):
                 kill(signal.SIGTERM)
             name = signal.Signals(number).name
             line = f"stopped by {name}: run it again and it goes on from epoch {trainer.current_epoch + 1}"
-            raise SystemExit(line if trainer.is_global_zero else 1)
+            self.end = SystemExit(line if trainer.is_global_zero else 1)
+            raise self.end
 
         self.before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self.end:  # the signal came where Python swallows what is raised, as in an object's __del__
+            raise self.end
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for number, handler in self.before.items():

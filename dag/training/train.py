@@ -12,6 +12,7 @@ from dvclive.lightning import DVCLiveLogger
 from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from dag.errors import UserError
 from dag.inference import torch_device
 from dag.training.callbacks import SaveState
 from dag.training.curves import Curves
@@ -24,8 +25,11 @@ from dag.training.progress import progress_callbacks
 from dag.training.stopping import StopOnSignal, lost_process
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-LOST_AFTER = timedelta(minutes=1)
-"""How long a process waits for the others before it takes one for dead; ten times that while torch compiles."""
+LOST_AFTER = timedelta(minutes=10)
+"""How long a process waits for the others: for the first one to judge, to write on a slow disk, for torch to compile.
+
+Whoever started the processes, and the connection where it breaks, tell earlier that one is gone.
+"""
 
 
 def train_pose(
@@ -70,13 +74,19 @@ def train_pose(
         Whether this is the process that writes what comes out.
 
     Raises:
-        UserError: more devices than there are, a loss or gradient that is not finite, another process that is gone.
+        UserError: more devices than there are, more processes than people a batch, a loss or gradient that is not
+            finite, another process that is gone.
     """
     kind = torch_device(device).type
     last = state / "last.ckpt"
     keep = KeepModels(figures, validate_every, early_stop, state)
     average = [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema))] if ema else []
-    together = process_options(kind, devices, nodes, strategy, LOST_AFTER * (10 if compile else 1))
+    together = process_options(kind, devices, nodes, strategy, LOST_AFTER)
+    if (count := together["devices"] * nodes) > data.batch_size:
+        expected = f"at most {data.batch_size}, the people of a batch"
+        raise UserError(
+            "more processes than people", where="engine.devices x engine.nodes", expected=expected, got=count
+        )
     if compile:
         module.model.compile()
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # tips
@@ -84,6 +94,9 @@ def train_pose(
     with warnings.catch_warnings():
         # The batches are cut in memory that is mapped already: on a CPU, loader processes would only take its cores.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings(
+            "ignore", ".*persistent_workers.*"
+        )  # each epoch has batches of its own, so a new loader
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6.6 asks torch in an old way
         trainer = L.Trainer(
             **together,

@@ -1,0 +1,180 @@
+"""COCO-RE of a photograph and of a data set: candidates, their proposals, evidence, and thresholds."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+from scipy.special import ndtr
+
+from dag.data.relabel.calibration import Calibration, group_of
+from dag.data.relabel.candidates import ACCEPTED, QUEUED, Candidate
+from dag.data.relabel.occluder import OCCLUDER_OF, Points, Reason, decide
+from dag.data.relabel.predictions import Poses
+from dag.data.relabel.prior import PosePrior
+from dag.data.relabel.proposals import Proposal, oks_units, propose
+from dag.person import Occluder, Person, Visibility
+from dag.skeleton import Skeleton
+from dag.work import Workers
+
+BUNDLE = 64
+"""Photographs that a worker takes at a time."""
+BORDER = 2.0
+LEAST_INSIDE = 0.5
+"""A joint that nobody labelled is a candidate where it lies in the photograph with this probability."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What places are proposed from.
+
+    Attributes:
+        prior: None where too few whole poses were there to learn from.
+        models: other models' poses.
+        errors: their standard deviation in OKS units.
+        calibration: of what all of them together state.
+    """
+
+    prior: PosePrior | None
+    models: Sequence[Poses]
+    errors: Mapping[str, float]
+    calibration: Calibration
+
+    def of(self, person_ids: Iterable[int]) -> "Evidence":
+        """The part that is about some people."""
+        wanted = set(person_ids)
+        kept = [
+            replace(poses, of_person={number: xy for number, xy in poses.of_person.items() if number in wanted})
+            for poses in self.models
+        ]
+        return replace(self, models=kept)
+
+
+def relabel(
+    persons: Sequence[Person],
+    skeleton: Skeleton,
+    evidence: Evidence,
+    *,
+    margin: float,
+    min_confidence: float,
+    workers: Workers,
+) -> list[Candidate]:
+    """Every candidate joint, in the order of `persons` and of joints: see `relabel_photograph`."""
+    photographs: dict[tuple[str, str, int], list[Person]] = defaultdict(list)
+    for person in persons:
+        photographs[person.dataset, person.split, person.image_id].append(person)
+    unsure = [people for people in photographs.values() if any(map(_has_candidates, people))]
+    bundles = [unsure[start : start + BUNDLE] for start in range(0, len(unsure), BUNDLE)]
+    ids = [[person.person_id for people in bundle for person in people] for bundle in bundles]
+    tasks = ((b, skeleton, evidence.of(those), margin, min_confidence) for b, those in zip(bundles, ids))
+    found = chain.from_iterable(workers.map(_relabel_all, tasks, "photographs", len(bundles)))
+    order = {(person.dataset, person.person_id): number for number, person in enumerate(persons)}
+    return sorted(found, key=lambda row: order[row.dataset, row.person_id])
+
+
+def _has_candidates(person: Person) -> bool:
+    return not person.is_crowd and bool((person.visibility <= Visibility.HIDDEN).any())
+
+
+def _relabel_all(
+    photographs: Sequence[Sequence[Person]],
+    skeleton: Skeleton,
+    evidence: Evidence,
+    margin: float,
+    min_confidence: float,
+) -> list[Candidate]:
+    options = {"margin": margin, "min_confidence": min_confidence}
+    return [row for people in photographs for row in relabel_photograph(people, skeleton, evidence, **options)]
+
+
+def relabel_photograph(
+    people: Sequence[Person], skeleton: Skeleton, evidence: Evidence, *, margin: float, min_confidence: float
+) -> list[Candidate]:
+    """Candidates of one photograph: joints annotated as hidden, and unlabelled ones that should lie in it.
+
+    A joint is accepted where the masks tell what hides it and its place was annotated or is confident enough. Who is
+    cut off by the photograph's border has joints outside, which is why nobody labelled them: theirs are queued.
+
+    Args:
+        people: everybody in it.
+        margin: pixels round a joint in which the masks' answer must be the same everywhere.
+        min_confidence: of a place that was not annotated.
+    """
+    proposals = [_unlabelled(person, skeleton, evidence) for person in people]
+    points = [
+        {**_hidden(person), **{j: one.xy for j, one in found.items()}} for person, found in zip(people, proposals)
+    ]
+    rows = []
+    for person, found, reasons in zip(people, proposals, decide(people, points, margin)):
+        units, known = oks_units(person, skeleton), int((person.visibility > 0).sum())
+        for joint in sorted(reasons):
+            row = replace(annotated(person, joint, skeleton), visibility=int(Visibility.RELABELLED))
+            if joint in found:
+                row = _placed(row, person, found[joint], float(units[joint]), known, evidence.calibration)
+            reason = Reason.CUT_OFF if joint in found and is_cut_off(person) else reasons[joint]
+            occluder = OCCLUDER_OF.get(reason, Occluder.UNKNOWN)
+            sure = occluder != Occluder.UNKNOWN and row.confidence >= min_confidence
+            named = {"occluder": occluder.name.lower(), "reason": reason.value}
+            rows.append(replace(row, **named, decision=ACCEPTED if sure else QUEUED))
+    return rows
+
+
+def is_cut_off(person: Person) -> bool:
+    """The person's box reaches the photograph's border, within `BORDER` pixels."""
+    left, top, width, height = person.bbox_xywh
+    beyond = (left + width - person.image_width, top + height - person.image_height)
+    return bool(min(left, top) <= BORDER or max(beyond) >= -BORDER)
+
+
+def _hidden(person: Person) -> Points:
+    if person.is_crowd:
+        return {}
+    return {int(j): person.keypoints_xy[j] for j in np.flatnonzero(person.visibility == Visibility.HIDDEN)}
+
+
+def _unlabelled(person: Person, skeleton: Skeleton, evidence: Evidence) -> dict[int, Proposal]:
+    """Proposals for the joints without label that should lie in the photograph."""
+    asked = person.visibility == Visibility.UNLABELLED
+    if person.is_crowd or person.area <= 0 or not asked.any():
+        return {}
+    known = person.visibility > 0
+    found = propose(person, known, asked, evidence.prior, evidence.models, evidence.errors, skeleton)
+    units, count = oks_units(person, skeleton), int(known.sum())
+    deviations = {j: units[j] * evidence.calibration.uncertainty(one, group_of(count, one)) for j, one in found.items()}
+    return {j: one for j, one in found.items() if _inside(person, one, deviations[j]) >= LEAST_INSIDE}
+
+
+def _inside(person: Person, proposal: Proposal, deviation: float) -> float:
+    """Probability that a joint lies in the photograph; deviation in pixels."""
+    last = np.array([person.image_width, person.image_height]) - 0.5
+    deviation = max(deviation, 1e-6)
+    return float((ndtr((last - proposal.xy) / deviation) - ndtr((-0.5 - proposal.xy) / deviation)).prod())
+
+
+def annotated(person: Person, joint: int, skeleton: Skeleton) -> Candidate:
+    """A joint at its annotated place; the occluder and the decision are still open."""
+    x, y = (float(value) for value in person.keypoints_xy[joint])
+    return Candidate(
+        dataset=person.dataset, split=person.split, image_id=person.image_id, person_id=person.person_id,
+        joint=skeleton.joints[joint], x_before=x, y_before=y, visibility_before=int(person.visibility[joint]), x=x, y=y,
+        visibility=int(person.visibility[joint]), occluder="unknown", confidence=1.0, uncertainty=0.0,
+        disagreement=float("nan"), sources=(), reason="", decision=QUEUED,
+    )  # fmt: skip
+
+
+def _placed(
+    row: Candidate, person: Person, proposal: Proposal, unit: float, known: int, calibration: Calibration
+) -> Candidate:
+    """A joint at its proposed place; `unit` is its OKS unit in pixels."""
+    group = group_of(known, proposal)
+    uncertainty = calibration.uncertainty(proposal, group)
+    return replace(
+        row,
+        x=float(proposal.xy[0]),
+        y=float(proposal.xy[1]),
+        confidence=calibration.confidence(proposal, group) * _inside(person, proposal, unit * uncertainty),
+        uncertainty=uncertainty,
+        disagreement=proposal.disagreement,
+        sources=proposal.sources,
+    )

@@ -1,0 +1,84 @@
+"""Learning from a data set what places can be proposed from."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dag.data.relabel.calibration import calibrate, model_errors
+from dag.data.relabel.candidates import ACCEPTED, QUEUED, Candidate
+from dag.data.relabel.decide import Evidence
+from dag.data.relabel.occluder import OCCLUDER_OF, Reason
+from dag.data.relabel.predictions import Poses
+from dag.data.relabel.prior import fit_prior
+from dag.person import Occluder, Person, Visibility
+from dag.skeleton import Skeleton
+
+
+def learn(persons: Sequence[Person], models: Sequence[Poses], skeleton: Skeleton, seed: int) -> Evidence:
+    """Prior, errors of the models and calibration, from the train split; from everybody where there is none.
+
+    A model whose poses are of no train person is judged, and so calibrated, on the people it knows.
+    """
+    learned = learned_from(persons)
+    known = {number for poses in models for number in poses.of_person}
+    told = [person for person in learned if person.person_id in known]
+    errors = model_errors(models, told or persons, skeleton)
+    calibrated = learned if told or not models else [*learned, *(p for p in persons if p.person_id in known)]
+    return Evidence(
+        prior=fit_prior(learned, skeleton, np.random.default_rng((seed, 0))),
+        models=models,
+        errors=errors,
+        calibration=calibrate(calibrated, models, errors, skeleton, np.random.default_rng((seed, 1))),
+    )
+
+
+def learned_from(persons: Sequence[Person]) -> list[Person]:
+    """People of the train split; everybody where there is none."""
+    return [person for person in persons if person.split == "train"] or list(persons)
+
+
+def relabel_metrics(persons: Sequence[Person], candidates: Sequence[Candidate], skeleton: Skeleton) -> dict[str, Any]:
+    """Counts of candidates and what became of them; where rows know the truth, how often the occluder is met.
+
+    `hidden`: joints annotated with visibility 1, `unlabelled`: with 0. `decided` by occluder, `undecided` by reason,
+    `reviewed` by action. `truth.confusion`: decided kind, true kind, number of joints.
+    """
+    truths = _true_occluders(persons, skeleton)
+    hidden = [row for row in candidates if row.visibility_before == Visibility.HIDDEN]
+    unlabelled = [row for row in candidates if row.visibility_before == Visibility.UNLABELLED]
+    pairs = [
+        (row.occluder, truths[row.person_id, row.joint])
+        for row in hidden
+        if row.decision == ACCEPTED and (row.person_id, row.joint) in truths
+    ]
+    metrics: dict[str, Any] = {"hidden": _counts(hidden), "unlabelled": _counts(unlabelled)}
+    metrics["reviewed"] = dict(sorted(Counter(row.decision for row in candidates if row.reviewer).items()))
+    if pairs:
+        kinds = sorted({kind for kind, _ in pairs})
+        confusion = {kind: dict(sorted(Counter(true for own, true in pairs if own == kind).items())) for kind in kinds}
+        accuracy = sum(own == true for own, true in pairs) / len(pairs)
+        metrics["truth"] = {"joints": len(pairs), "accuracy": accuracy, "confusion": confusion}
+    return metrics
+
+
+def _counts(rows: Sequence[Candidate]) -> dict[str, Any]:
+    decided = Counter(row.occluder for row in rows if row.decision == ACCEPTED)
+    undecided = Counter(row.reason for row in rows if row.decision == QUEUED)
+    return {
+        "joints": len(rows),
+        "decided": {kind.name.lower(): decided[kind.name.lower()] for kind in OCCLUDER_OF.values()},
+        "undecided": {reason.value: undecided[reason.value] for reason in Reason if undecided[reason.value]},
+        "undecided_share": sum(undecided.values()) / max(len(rows), 1),
+    }
+
+
+def _true_occluders(persons: Sequence[Person], skeleton: Skeleton) -> Mapping[tuple[int, str], str]:
+    return {
+        (person.person_id, name): Occluder(kind).name.lower()
+        for person in persons
+        if person.true_occluder is not None
+        for name, kind in zip(skeleton.joints, person.true_occluder.tolist())
+        if kind != Occluder.UNKNOWN
+    }

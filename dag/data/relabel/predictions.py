@@ -1,0 +1,86 @@
+"""Poses of other models, from COCO results files, matched to the people whose joints they may tell."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from dag.errors import UserError
+from dag.evaluation.arrays import Truth, truth_of
+from dag.evaluation.read import read_results
+from dag.person import Person, Visibility
+from dag.skeleton import Skeleton
+
+LEAST_SIMILARITY = 0.5
+"""Mean OKS of a person's visible joints at which a pose is taken to be that person's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """What one results file says of the people that it knows.
+
+    Attributes:
+        name: the file's.
+        sha256: of its bytes, so that who was judged on these labels can be told.
+        of_person: joints in image pixels, by person id.
+    """
+
+    name: str
+    sha256: str
+    of_person: dict[int, Float[np.ndarray, "J 2"]]
+
+
+def read_poses(paths: Sequence[str], persons: Sequence[Person], skeleton: Skeleton) -> list[Poses]:
+    """Read results files and match each pose to at most one person, and each person to at most one pose.
+
+    Raises:
+        UserError: not a results file of these photographs (`dag.evaluation.read.read_results`), two files of one name,
+            or one without a pose that fits anybody.
+    """
+    truth = truth_of(persons, skeleton)
+    found = []
+    for path in paths:
+        poses = _matched(Path(path), truth, skeleton)
+        if any(poses.name == other.name for other in found):
+            raise UserError("two results files of one name", where=path, do="rename one")
+        if not poses.of_person:
+            expected = f"joints near labelled ones, an OKS of {LEAST_SIMILARITY}"
+            raise UserError("poses of nobody here", where=path, expected=expected, do="see whether it is another set's")
+        found.append(poses)
+    return found
+
+
+def _matched(path: Path, truth: Truth, skeleton: Skeleton) -> Poses:
+    results = read_results(path, truth, skeleton)
+    people: dict[int, list[int]] = {}
+    for number in np.flatnonzero(truth.wanted).tolist():
+        people.setdefault(int(truth.image_id[number]), []).append(number)
+    pairs = []
+    for pose, image in enumerate(results.image_id.tolist()):
+        here = people.get(image, [])
+        for number, similarity in zip(here, _similarity(truth, here, results.keypoints_xy[pose], skeleton)):
+            if similarity >= LEAST_SIMILARITY:
+                own = results.person_id[pose] == truth.person_id[number]
+                pairs.append((bool(own), float(similarity), float(results.score[pose]), -pose, number))
+    of_person: dict[int, Float[np.ndarray, "J 2"]] = {}
+    taken: set[int] = set()
+    for *_, pose, number in sorted(pairs, reverse=True):
+        person = int(truth.person_id[number])
+        if person not in of_person and -pose not in taken:
+            of_person[person] = results.keypoints_xy[-pose]
+            taken.add(-pose)
+    return Poses(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), of_person)
+
+
+def _similarity(
+    truth: Truth, numbers: list[int], xy: Float[np.ndarray, "J 2"], skeleton: Skeleton
+) -> Float[np.ndarray, " n"]:
+    """Mean OKS of the visible joints of some people; of all labelled ones where none is visible."""
+    visible = truth.visibility[numbers] == Visibility.VISIBLE
+    labelled = np.where(visible.any(1, keepdims=True), visible, truth.visibility[numbers] > 0)
+    squares = ((truth.keypoints_xy[numbers] - xy) ** 2).sum(-1)
+    scale = 2 * np.maximum(truth.area[numbers], 1e-9)[:, None] * (2 * skeleton.sigma_array) ** 2
+    return np.where(labelled, np.exp(-squares / scale), 0).sum(1) / np.maximum(labelled.sum(1), 1)

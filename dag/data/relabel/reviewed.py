@@ -1,0 +1,82 @@
+"""The last word: people's decisions in the table of candidates, and the labels of the table in the rows."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dag.data.relabel.candidates import ACCEPTED, Candidate
+from dag.data.relabel.decide import annotated
+from dag.data.relabel.proposals import PRIOR
+from dag.data.reviews import Decision
+from dag.person import Occluder, Person, Source, Visibility
+from dag.skeleton import Skeleton
+
+
+def with_reviews(
+    candidates: Sequence[Candidate], persons: Sequence[Person], decisions: Sequence[Decision], skeleton: Skeleton
+) -> tuple[list[Candidate], list[Decision]]:
+    """People's decisions in the place of the stage's own; a decision about another joint becomes a row of its own.
+
+    Returns:
+        The rows, in order, and the decisions whose person or joint is not there.
+    """
+    people = {person.person_id: person for person in persons if not person.is_crowd}
+    rows = {(row.person_id, row.joint): row for row in candidates}
+    unused = []
+    for decision in decisions:
+        person = people.get(decision.person_id)
+        if person is None or decision.joint not in skeleton.joints:
+            unused.append(decision)
+            continue
+        joint = skeleton.joints.index(decision.joint)
+        row = rows.get(decision.key) or annotated(person, joint, skeleton)
+        rows[decision.key] = replace(
+            row,
+            x=decision.x,
+            y=decision.y,
+            visibility=decision.visibility,
+            occluder=decision.occluder,
+            reason=row.reason or "a person's decision",
+            decision=decision.action,
+            reviewer=decision.reviewer,
+            time=decision.time,
+        )
+    order = {person.person_id: number for number, person in enumerate(persons)}
+    key = {name: number for number, name in enumerate(skeleton.joints)}
+    return sorted(rows.values(), key=lambda row: (order[row.person_id], key[row.joint])), unused
+
+
+def apply(persons: Sequence[Person], candidates: Sequence[Candidate], skeleton: Skeleton) -> list[Person]:
+    """The rows with the labels of all candidates that change one; nothing else changes.
+
+    The source of a label is `REVIEWED` where a person decided, `PROPOSED` where a model's results told the place, else
+    `RELABELLED`.
+    """
+    by_person: dict[int, list[Candidate]] = defaultdict(list)
+    for row in candidates:
+        if row.is_change:
+            by_person[row.person_id].append(row)
+    return [
+        _changed(person, by_person[person.person_id], skeleton) if person.person_id in by_person else person
+        for person in persons
+    ]
+
+
+def _changed(person: Person, rows: Sequence[Candidate], skeleton: Skeleton) -> Person:
+    names = ("keypoints_xy", "visibility", "visibility_source", "occluder")
+    labels = {name: getattr(person, name).copy() for name in names}
+    for row in rows:
+        joint = skeleton.joints.index(row.joint)
+        labelled = row.visibility != Visibility.UNLABELLED
+        labels["keypoints_xy"][joint] = (row.x, row.y) if labelled else (0, 0)
+        labels["visibility"][joint] = row.visibility
+        labels["visibility_source"][joint] = _source(row)
+        seen = row.visibility in (Visibility.UNLABELLED, Visibility.VISIBLE)
+        labels["occluder"][joint] = Occluder.UNKNOWN if seen else Occluder[row.occluder.upper()]
+    return replace(person, **labels)
+
+
+def _source(row: Candidate) -> Source:
+    if row.decision != ACCEPTED:
+        return Source.REVIEWED
+    return Source.PROPOSED if set(row.sources) - {PRIOR} else Source.RELABELLED
