@@ -35,8 +35,8 @@ def write_photographs(path: str | Path, photographs: Sequence[Photograph]) -> No
         pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA), partial, compression="zstd")
 
 
-def read_photographs(path: str | Path, split: str) -> list[Photograph]:
-    """The photographs of one split.
+def read_photographs(path: str | Path, split: str | None = None) -> list[Photograph]:
+    """The photographs of one split, or all.
 
     Raises:
         UserError: missing file, no such table, or a split without photographs.
@@ -45,7 +45,7 @@ def read_photographs(path: str | Path, split: str) -> list[Photograph]:
         rows = pq.read_table(path, schema=SCHEMA).to_pylist()
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise UserError("not a table of photographs", where=path, got=error, do="run `dvc repro convert`") from None
-    found = [Photograph(**row) for row in rows if row["split"] == split]
+    found = [Photograph(**row) for row in rows if split in (None, row["split"])]
     if not found:
         known = ", ".join(sorted({row["split"] for row in rows}))
         raise UserError("no photographs of this split", where=path, expected=f"one of {known}", got=repr(split))

@@ -14,17 +14,19 @@ from dag.data.reviews import read_decisions, write_decisions
 from dag.files import whole_folder, write_json
 from dag.params import load_params
 from dag.person import read_persons, write_persons
+from dag.photograph import read_photographs
 from dag.stage import run
 from dag.work import Workers
 
 
-def relabel(persons: Path, reviews: Path, out: Path, training: Path, results: Path) -> None:
+def relabel(persons: Path, photographs: Path, reviews: Path, out: Path, training: Path, results: Path) -> None:
     """Relabel PERSONS; REVIEWS has what people decided. Write the folder OUT, TRAINING rows, and RESULTS."""
     params = load_params()
     settings, name = params.relabel, params.data.dataset
     people, skeleton = read_persons(persons)
     decisions = read_decisions(reviews / f"{name}.jsonl")
-    models = read_poses(settings.predictions, people, skeleton)
+    known = [photograph.image_id for photograph in read_photographs(photographs)]
+    models = read_poses(settings.predictions, people, known, skeleton)
     evidence = learn(people, models, skeleton, params.seed)
     workers = Workers(params.engine.workers, params.engine.backend, params.engine.cluster)
     thresholds = {"margin": settings.margin, "min_confidence": settings.min_confidence}

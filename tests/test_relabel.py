@@ -21,9 +21,10 @@ from dag.data.relabel.decide import Evidence, relabel
 from dag.data.relabel.evidence import relabel_metrics
 from dag.data.relabel.occluder import Reason
 from dag.data.relabel.predictions import Poses
-from dag.data.relabel.reviewed import apply, with_reviews
+from dag.data.relabel.reviewed import apply
 from dag.data.reviews import Decision, write_decisions
 from dag.person import Occluder, Person, Source, Visibility, read_persons, write_persons
+from dag.photograph import Photograph, write_photographs
 from dag.skeleton import COCO17
 from dag.work import Workers
 from tests.imports import ROOT
@@ -153,36 +154,6 @@ def decision(
     return Decision(person_id=person_id, action=action, visibility=visibility, x=xy[0], y=xy[1], **label)  # type: ignore[arg-type]
 
 
-def test_people_have_the_last_word() -> None:
-    before = rows_of_all_kinds()
-    decisions = [
-        decision(1, "reject", 1, (float(X), float(Y)), occluder="unknown"),
-        decision(11, "move", 3),
-        decision(21, "flag", 2, (float(X), float(Y))),
-        decision(31, "accept", 3, (float(X), float(Y)), occluder="self"),
-        decision(2, "flag", 0, joint="nose"),
-        decision(77, "accept", 3),
-        decision(1, "accept", 3, joint="tail"),
-    ]
-    found, unused = with_reviews(decided(before), before, decisions, COCO17)
-    assert unused == decisions[-2:]
-    assert [(c.person_id, c.joint, c.decision, c.reviewer) for c in found] == [
-        (1, "left_wrist", "reject", "ann"),
-        (2, "nose", "flag", "ann"),
-        (11, "left_wrist", "move", "ann"),
-        (21, "left_wrist", "flag", "ann"),
-        (31, "left_wrist", "accept", "ann"),
-    ]
-    new = {row.person_id: row for row in apply(before, found, COCO17)}
-    labels = {n: (int(new[n].visibility[WRIST]), int(new[n].visibility_source[WRIST])) for n in (1, 11, 21, 31)}
-    reviewed = int(Source.REVIEWED)
-    assert labels == {1: (1, 1), 11: (3, reviewed), 21: (2, reviewed), 31: (3, reviewed)}
-    assert new[11].keypoints_xy[WRIST].tolist() == [5, 6]
-    assert new[31].occluder[WRIST] == Occluder.SELF
-    assert new[2].visibility[0] == 0
-    assert new[2].keypoints_xy[0].tolist() == [0, 0]
-
-
 def test_metrics_count_and_compare_with_the_truth() -> None:
     before = rows_of_all_kinds()
     metrics = relabel_metrics(before, decided(before), COCO17)
@@ -215,7 +186,19 @@ def stage(folder: Path, rows: list[Person], **settings: object) -> subprocess.Co
     with (folder / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(params, file)
     write_persons(folder / "before.parquet", rows, COCO17)
-    paths = ["--persons", "before.parquet", "--reviews", "reviews", "--out", "re", "--training", "training.parquet"]
+    write_photographs(folder / "photographs.parquet", [Photograph(p.split, p.image_id, p.image_path) for p in rows])
+    paths = [
+        "--persons",
+        "before.parquet",
+        "--photographs",
+        "photographs.parquet",
+        "--reviews",
+        "reviews",
+        "--out",
+        "re",
+        "--training",
+        "training.parquet",
+    ]
     return subprocess.run(
         [sys.executable, str(ROOT / "pipelines/relabel.py"), *paths, "--results", "results"], cwd=folder,
         env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,

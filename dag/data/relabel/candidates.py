@@ -53,6 +53,11 @@ class Candidate:
     time: str | None = None
 
     @property
+    def person(self) -> tuple[str, int]:
+        """Whose joint: split and id, as each split's file may count from 1."""
+        return self.split, self.person_id
+
+    @property
     def is_change(self) -> bool:
         """The label is another than the annotated one."""
         return self.decision not in (QUEUED, "reject")

@@ -14,7 +14,7 @@ from dag.data.relabel.occluder import OCCLUDER_OF, Points, Reason, decide
 from dag.data.relabel.predictions import Poses
 from dag.data.relabel.prior import PosePrior
 from dag.data.relabel.proposals import Proposal, oks_units, propose
-from dag.person import Occluder, Person, Visibility
+from dag.person import Occluder, Person, Source, Visibility
 from dag.skeleton import Skeleton
 from dag.work import Workers
 
@@ -69,8 +69,8 @@ def relabel(
     ids = [[person.person_id for people in bundle for person in people] for bundle in bundles]
     tasks = ((b, skeleton, evidence.of(those), margin, min_confidence) for b, those in zip(bundles, ids))
     found = chain.from_iterable(workers.map(_relabel_all, tasks, "photographs", len(bundles)))
-    order = {(person.dataset, person.person_id): number for number, person in enumerate(persons)}
-    return sorted(found, key=lambda row: order[row.dataset, row.person_id])
+    order = {(person.split, person.person_id): number for number, person in enumerate(persons)}
+    return sorted(found, key=lambda row: order[row.person])
 
 
 def _has_candidates(person: Person) -> bool:
@@ -128,9 +128,10 @@ def is_cut_off(person: Person) -> bool:
 
 
 def _hidden(person: Person) -> Points:
-    if person.is_crowd:
-        return {}
-    return {int(j): person.keypoints_xy[j] for j in np.flatnonzero(person.visibility == Visibility.HIDDEN)}
+    """Joints annotated as hidden. Where the set's number tells only that a joint is labelled, none is."""
+    told = person.visibility_source != Source.LABEL_FLAG_ONLY
+    hidden = (person.visibility == Visibility.HIDDEN) & told & (not person.is_crowd)
+    return {int(joint): person.keypoints_xy[joint] for joint in np.flatnonzero(hidden)}
 
 
 def _unlabelled(person: Person, skeleton: Skeleton, evidence: Evidence) -> dict[int, Proposal]:

@@ -24,7 +24,9 @@ def learn(persons: Sequence[Person], models: Sequence[Poses], skeleton: Skeleton
     learned = learned_from(persons)
     known = {number for poses in models for number in poses.of_person}
     told = [person for person in learned if person.person_id in known]
-    errors = model_errors(models, told or persons, skeleton)
+    errors = model_errors(models, learned, skeleton) | model_errors(
+        [poses for poses in models if not any(p.person_id in poses.of_person for p in learned)], persons, skeleton
+    )
     calibrated = learned if told or not models else [*learned, *(p for p in persons if p.person_id in known)]
     return Evidence(
         prior=fit_prior(learned, skeleton, np.random.default_rng((seed, 0))),
@@ -49,9 +51,9 @@ def relabel_metrics(persons: Sequence[Person], candidates: Sequence[Candidate], 
     hidden = [row for row in candidates if row.visibility_before == Visibility.HIDDEN]
     unlabelled = [row for row in candidates if row.visibility_before == Visibility.UNLABELLED]
     pairs = [
-        (row.occluder, truths[row.person_id, row.joint])
+        (row.occluder, truths[(*row.person, row.joint)])
         for row in hidden
-        if row.decision == ACCEPTED and (row.person_id, row.joint) in truths
+        if row.decision == ACCEPTED and (*row.person, row.joint) in truths
     ]
     metrics: dict[str, Any] = {"hidden": _counts(hidden), "unlabelled": _counts(unlabelled)}
     metrics["reviewed"] = dict(sorted(Counter(row.decision for row in candidates if row.reviewer).items()))
@@ -74,9 +76,9 @@ def _counts(rows: Sequence[Candidate]) -> dict[str, Any]:
     }
 
 
-def _true_occluders(persons: Sequence[Person], skeleton: Skeleton) -> Mapping[tuple[int, str], str]:
+def _true_occluders(persons: Sequence[Person], skeleton: Skeleton) -> Mapping[tuple[str, int, str], str]:
     return {
-        (person.person_id, name): Occluder(kind).name.lower()
+        (person.split, person.person_id, name): Occluder(kind).name.lower()
         for person in persons
         if person.true_occluder is not None
         for name, kind in zip(skeleton.joints, person.true_occluder.tolist())

@@ -1,6 +1,7 @@
 """Poses of other models, from COCO results files, matched to the people whose joints they may tell."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,14 +34,23 @@ class Poses:
     of_person: dict[int, Float[np.ndarray, "J 2"]]
 
 
-def read_poses(paths: Sequence[str], persons: Sequence[Person], skeleton: Skeleton) -> list[Poses]:
+def read_poses(
+    paths: Sequence[str], persons: Sequence[Person], image_ids: Sequence[int], skeleton: Skeleton
+) -> list[Poses]:
     """Read results files and match each pose to at most one person, and each person to at most one pose.
 
+    Args:
+        image_ids: every photograph of the data set, also those without people: a file may know them.
+
     Raises:
-        UserError: not a results file of these photographs (`dag.evaluation.read.read_results`), two files of one name,
-            or one without a pose that fits anybody.
+        UserError: not a results file (`dag.evaluation.read.read_results`), two files of one name, one without a pose
+            that fits anybody, or rows in which two people have one id.
     """
-    truth = truth_of(persons, skeleton)
+    twice = [number for number, count in Counter(person.person_id for person in persons).items() if count > 1]
+    if paths and twice:
+        where, do = ", ".join(paths), "number the annotations of all splits through"
+        raise UserError("results tell not whose", where=where, expected="ids of their own", got=twice[0], do=do)
+    truth = truth_of(persons, skeleton, image_ids)
     found = []
     for path in paths:
         poses = _matched(Path(path), truth, skeleton)

@@ -27,7 +27,7 @@ def recovery(
         learned: those that the evidence was learned from; the baselines learn from them too.
 
     Returns:
-        Metrics: `joints`, for `ours`, `nearest_joint` and `mean_pose` the share within OKS .5 and .75 (`OKS50`,
+        Metrics: `joints`; `judged_on_learned`: there was no train split, so the figures flatter; for `ours`, `nearest_joint` and `mean_pose` the share within OKS .5 and .75 (`OKS50`,
         `OKS75`) and the median error in box sizes; `region90`, the share of truths in the stated 90 % regions; by joint
         and by occluder. Plots: `reliability`, `joints`.
     """
@@ -41,7 +41,9 @@ def recovery(
         away = [guess(one.person, one.joint) - one.person.keypoints_xy[one.joint] for one in found]
         distances[name] = np.linalg.norm(away, axis=1) / units
     sizes = units / np.array([max(float(one.person.bbox_xywh[2:].max()), 1e-9) for one in found])
-    metrics: dict[str, Any] = {"joints": len(found)}
+    taught = {(person.split, person.person_id) for person in learned}
+    own = any((one.person.split, one.person.person_id) in taught for one in found)
+    metrics: dict[str, Any] = {"joints": len(found), "judged_on_learned": own}
     metrics |= {name: _figures(away, away * sizes) for name, away in distances.items()}
     stated = np.array([evidence.calibration.uncertainty(one.proposal, one.group) for one in found])
     metrics["region90"] = float((distances["ours"] <= stated * np.sqrt(CHI_SQUARE)).mean())

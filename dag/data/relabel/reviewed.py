@@ -1,13 +1,17 @@
 """The last word: people's decisions in the table of candidates, and the labels of the table in the rows."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from dag.data.relabel.candidates import ACCEPTED, Candidate
 from dag.data.relabel.decide import annotated
 from dag.data.relabel.proposals import PRIOR
 from dag.data.reviews import Decision
+from dag.errors import UserError
+from dag.geometry import inside_image
 from dag.person import Occluder, Person, Source, Visibility
 from dag.skeleton import Skeleton
 
@@ -18,19 +22,25 @@ def with_reviews(
     """People's decisions in the place of the stage's own; a decision about another joint becomes a row of its own.
 
     Returns:
-        The rows, in order, and the decisions whose person or joint is not there.
+        The rows, in order, and the decisions whose person or joint is not there, or whose id two people have.
+
+    Raises:
+        UserError: a joint was put outside its photograph.
     """
-    people = {person.person_id: person for person in persons if not person.is_crowd}
-    rows = {(row.person_id, row.joint): row for row in candidates}
+    count = Counter(person.person_id for person in persons)
+    people = {person.person_id: person for person in persons if not person.is_crowd and count[person.person_id] == 1}
+    rows = {(*row.person, row.joint): row for row in candidates}
     unused = []
     for decision in decisions:
         person = people.get(decision.person_id)
         if person is None or decision.joint not in skeleton.joints:
             unused.append(decision)
             continue
+        _check_place(decision, person)
         joint = skeleton.joints.index(decision.joint)
-        row = rows.get(decision.key) or annotated(person, joint, skeleton)
-        rows[decision.key] = replace(
+        key = person.split, *decision.key
+        row = rows.get(key) or annotated(person, joint, skeleton)
+        rows[key] = replace(
             row,
             x=decision.x,
             y=decision.y,
@@ -41,9 +51,17 @@ def with_reviews(
             reviewer=decision.reviewer,
             time=decision.time,
         )
-    order = {person.person_id: number for number, person in enumerate(persons)}
-    key = {name: number for number, name in enumerate(skeleton.joints)}
-    return sorted(rows.values(), key=lambda row: (order[row.person_id], key[row.joint])), unused
+    order = {(person.split, person.person_id): number for number, person in enumerate(persons)}
+    joints = {name: number for number, name in enumerate(skeleton.joints)}
+    return sorted(rows.values(), key=lambda row: (order[row.person], joints[row.joint])), unused
+
+
+def _check_place(decision: Decision, person: Person) -> None:
+    size = person.image_width, person.image_height
+    if decision.visibility and not inside_image(np.array([[decision.x, decision.y]]), *size)[0]:
+        where = f"reviews, person {decision.person_id}, {decision.joint}, by {decision.reviewer}"
+        expected, got = f"a place within {size[0]} x {size[1]} pixels", (decision.x, decision.y)
+        raise UserError("joint outside the photograph", where=where, expected=expected, got=got, do="mend the line")
 
 
 def apply(persons: Sequence[Person], candidates: Sequence[Candidate], skeleton: Skeleton) -> list[Person]:
@@ -52,12 +70,12 @@ def apply(persons: Sequence[Person], candidates: Sequence[Candidate], skeleton: 
     The source of a label is `REVIEWED` where a person decided, `PROPOSED` where a model's results told the place, else
     `RELABELLED`.
     """
-    by_person: dict[int, list[Candidate]] = defaultdict(list)
+    by_person: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
     for row in candidates:
         if row.is_change:
-            by_person[row.person_id].append(row)
+            by_person[row.person].append(row)
     return [
-        _changed(person, by_person[person.person_id], skeleton) if person.person_id in by_person else person
+        _changed(person, by_person[key], skeleton) if (key := (person.split, person.person_id)) in by_person else person
         for person in persons
     ]
 

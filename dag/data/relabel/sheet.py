@@ -32,10 +32,10 @@ def write_candidate_sheet(
     most: int = 40,
 ) -> None:
     """Draw the accepted places of lowest confidence, magenta, with their 90 % region, beside the annotated joints."""
-    people = {person.person_id: person for person in persons}
+    people = {(person.split, person.person_id): person for person in persons}
     accepted = [row for row in candidates if row.decision == ACCEPTED and row.sources]
     chosen = sorted(accepted, key=lambda row: row.confidence)[:most]
-    tiles = [draw_candidate(row, people[row.person_id], root, skeleton) for row in chosen]
+    tiles = [draw_candidate(row, people[row.person], root, skeleton) for row in chosen]
     write_sheet(path, tiles or [caption(np.full((60, 360, 3), 255, np.uint8), "no place was accepted")])
 
 
