@@ -213,4 +213,4 @@ def test_every_stage_runs_on_real_photographs(real_data: Path, tmp_path: Path) -
     )
     assert "relabelled_joints" not in annotated
     assert re["relabelled_joints"]["relabelled"] > 100
-    assert re["relabelled_joints"]["proposed"] > 5
+    assert re["relabelled_joints"]["proposed"] >= 3

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -242,10 +243,12 @@ def test_stage(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "results/metrics.json").read_text())
     assert metrics["models"]["theirs.json"]["people"] == 1
     assert metrics["reviewed"] == {"accept": 1}
-    assert cv2.imread(str(tmp_path / "results/sheet.jpg")).shape[0] > 200
+    sheet = cv2.imread(str(tmp_path / "results/sheet.jpg"))
+    assert sheet is not None
+    assert sheet.shape[0] > 200
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "re/person_keypoints_train_re.json"))
-    annotations = {one["id"]: one for one in coco.loadAnns(coco.getAnnIds())}
+    annotations: dict[int, Any] = {one["id"]: one for one in coco.loadAnns(coco.getAnnIds())}
     assert annotations[1]["keypoints"][3 * WRIST : 3 * WRIST + 3] == [float(X), float(Y), 3]
     assert annotations[91]["num_keypoints"] == 17
     assert annotations[91]["visibility_source"][WRIST] == Source.PROPOSED

@@ -27,9 +27,10 @@ def recovery(
         learned: those that the evidence was learned from; the baselines learn from them too.
 
     Returns:
-        Metrics: `joints`; `judged_on_learned`: there was no train split, so the figures flatter; for `ours`, `nearest_joint` and `mean_pose` the share within OKS .5 and .75 (`OKS50`,
-        `OKS75`) and the median error in box sizes; `region90`, the share of truths in the stated 90 % regions; by joint
-        and by occluder. Plots: `reliability`, `joints`.
+        Metrics: `joints`; `judged_on_learned`: there was no train split, so the figures flatter; for `ours`,
+        `nearest_joint` and `mean_pose` the share within OKS .5 and .75 (`OKS50`, `OKS75`) and the median error in box
+        sizes; `region90`, the share of truths in the stated 90 % regions; `by` joint and occluder. Plots:
+        `reliability`, `joints`.
     """
     found = list(recovered(judged, evidence.prior, evidence.models, evidence.errors, skeleton))
     if not found:
