@@ -221,7 +221,7 @@ def browse(
         known = ", ".join(params.evaluate.protocols)
         raise UserError("unknown protocol", where="params.yaml", expected=f"one of {known}", got=repr(name))
     rows = params.evaluate.protocols[name]
-    relabelled = Path("data/relabelled/persons.parquet")
+    annotated, relabelled = Path("data/deduped.parquet"), Path("data/relabelled/persons.parquet")
     persons = relabelled if rows.dataset == params.data.dataset else Path(f"data/persons/{rows.dataset}.parquet")
     from dag.review.app import serve
 
@@ -230,6 +230,7 @@ def browse(
         params.datasets[rows.dataset].root,
         Path(f"predictions/{name}/predictions.parquet"),
         split=rows.split,
+        annotated_path=annotated if persons == relabelled and annotated.exists() else None,
         port=port,
         database_port=database_port,
     )

@@ -1,5 +1,8 @@
 """A tiny set to look at: three photographs of two people, ground truth and three outputs."""
 
+import importlib
+import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,9 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pycocotools.mask
+import pytest
 
 from dag.person import Occluder, Person, Source, Visibility, write_persons
 from dag.prediction import Prediction, write_predictions
+from dag.review.database import running_database
 from dag.skeleton import COCO17
 
 WIDTH, HEIGHT = 320, 240
@@ -36,6 +41,19 @@ class Scene:
     @property
     def predictions_path(self) -> Path:
         return self.folder / "predictions.parquet"
+
+
+def import_fiftyone(config: pytest.Config, folder: Path) -> None:
+    """Import FiftyOne on a database of this test run, in `folder`: once imported, it stays with the one it found."""
+    if "fiftyone" in sys.modules:
+        return
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    database = stack.enter_context(running_database(folder))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in database.environment.items():
+            patch.setenv(name, value)
+        importlib.import_module("fiftyone")
 
 
 def a_person(image: int, number: int, hidden: int, relabelled: int) -> Person:

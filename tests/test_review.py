@@ -1,6 +1,6 @@
 """What `build_dataset` puts into FiftyOne, read back from it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from dag.evaluation.oks import oks
 from dag.evaluation.protocol import results_by_output
 from dag.person import Person
 from dag.prediction import Prediction
-from dag.review.database import running_database
 from dag.skeleton import COCO17
-from tests.review_scene import HEIGHT, SHIFTS, WIDTH, Scene, write_scene
+from tests.review_scene import HEIGHT, SHIFTS, WIDTH, Scene, import_fiftyone, write_scene
 
 # Importing and connecting, FiftyOne and its libraries warn of their own future.
 pytestmark = [
@@ -31,18 +30,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def build(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """`build_dataset` on a database of this module's own; FiftyOne is imported only once that runs."""
-    with running_database(tmp_path_factory.mktemp("state")) as database, pytest.MonkeyPatch.context() as patch:
-        for name, value in database.environment.items():
-            patch.setenv(name, value)
-        from dag.review.dataset import build_dataset
+def build(scene: Scene, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Callable[..., Any]:
+    """`build_dataset`; FiftyOne is imported only now."""
+    import_fiftyone(pytestconfig, tmp_path_factory.mktemp("state"))
+    from dag.review.dataset import build_dataset
 
-        def built(persons: list[Person], found: list[Prediction], root: Path | None = None, **options: Any) -> Any:
-            outputs, name = results_by_output(found, COCO17), options.pop("name", "tiny")
-            return build_dataset(name, persons, outputs, COCO17, root or scene.folder / "photos", **options)
+    def built(persons: list[Person], found: list[Prediction], root: Path | None = None, **options: Any) -> Any:
+        outputs, name = results_by_output(found, COCO17), options.pop("name", "tiny")
+        return build_dataset(name, persons, outputs, COCO17, root or scene.folder / "photos", **options)
 
-        yield built
+    return built
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +221,7 @@ def test_skeleton_and_colors_are_set(dataset: Any) -> None:
     assert dataset.skeletons["ground_truth"].labels == list(COCO17.joints)
     assert dataset.skeletons["graph"].edges == COCO17.bone_index.tolist()
     colors = {entry["path"]: entry["fieldColor"] for entry in dataset.app_config.color_scheme.fields}
-    assert set(colors) == {"ground_truth", *SHIFTS, "relabelled", "boxes", "segmentation"}
+    assert set(colors) == {"ground_truth", *SHIFTS, "relabelled", "as_annotated", "boxes", "segmentation"}
     assert len(set(colors.values())) == len(colors)
     assert dataset.app_config.active_fields.paths == ["ground_truth", "graph", "worst_oks"]
 

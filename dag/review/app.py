@@ -13,10 +13,12 @@ from typing import Any
 import psutil
 
 from dag.errors import UserError
-from dag.review.database import Database, running_database
+from dag.review.database import running_database
+from dag.review.journal import Collected, check_writable, collect, journal_path
 from dag.review.process import check_port, stop, tail, wait_for_port
 
 START_SECONDS = 60.0
+PLUGIN = Path(__file__).parent / "plugin"
 
 
 def serve(
@@ -24,6 +26,7 @@ def serve(
     images_root: str | Path,
     predictions_path: str | Path | None,
     *,
+    annotated_path: str | Path | None = None,
     split: str | None = None,
     address: str = "127.0.0.1",
     port: int = 5151,
@@ -39,6 +42,7 @@ def serve(
         persons_path: table of person rows.
         images_root: what the rows' `image_path` is relative to.
         predictions_path: table of predictions; without them (None, or no such file yet) only people are shown.
+        annotated_path: table of the rows before relabelling, to be shown beside; left out when None.
         split: of the rows; all when None.
         address, port: where the App listens.
         database_port: of the database on 127.0.0.1; a free one when None.
@@ -51,9 +55,11 @@ def serve(
         print(f"no predictions yet ({predictions_path}): people only; `dvc repro evaluate` makes them", flush=True)
         predictions_path = None
     inputs = {
+        "loader": "people",
         "persons": _absolute(persons_path),
         "images_root": _absolute(images_root),
         "predictions": _absolute(predictions_path) if predictions_path else None,
+        "annotated": _absolute(annotated_path) if annotated_path else None,
         "split": split,
     }
     _serve(inputs, address=address, port=port, database_port=database_port, state_dir=state_dir, ready=ready or _say)
@@ -63,8 +69,52 @@ def serve_experiments(
     experiments: Sequence[str], *, protocol: str | None, output: str | None, port: int, database_port: int | None
 ) -> None:
     """As `serve`, of what two experiments (`dag.report.experiments.read_experiments`) say of the same people."""
-    inputs = {"experiments": list(experiments), "protocol": protocol, "output": output}
+    inputs = {"loader": "experiments", "experiments": list(experiments), "protocol": protocol, "output": output}
     _serve(inputs, address="127.0.0.1", port=port, database_port=database_port, state_dir=".dag", ready=_say)
+
+
+def serve_review(
+    queue_path: str | Path,
+    persons_path: str | Path,
+    images_root: str | Path,
+    reviews_path: str | Path,
+    *,
+    dataset: str,
+    reviewer: str,
+    split: str | None = None,
+    people: int = 2000,
+    port: int = 5151,
+    database_port: int | None = None,
+    state_dir: str | Path = ".dag",
+    ready: Callable[[str], None] | None = None,
+) -> Collected:
+    """As `serve`, of the proposals that wait for a person; every decision is on the disk once the App has saved it.
+
+    What an earlier run left uncollected is collected first, what this one decides when it ends.
+
+    Args:
+        queue_path: table of the relabel stage.
+        persons_path: rows as annotated.
+        reviews_path: file of the decisions.
+        dataset: whose; names the journal in `state_dir`.
+        reviewer: who decides.
+        people: at most so many, the least certain first.
+
+    Raises:
+        UserError: as `serve`; a line of the reviews is malformed, or they cannot be written.
+    """
+    journal = journal_path(state_dir, dataset)
+    check_writable(reviews_path, journal)
+    collect(reviews_path, journal)
+    inputs = {"loader": "review", "queue": _absolute(queue_path), "persons": _absolute(persons_path)}
+    inputs |= {"images_root": _absolute(images_root), "reviews": _absolute(reviews_path), "journal": str(journal)}
+    inputs |= {"reviewer": reviewer, "split": split, "people": people}
+    where: dict[str, Any] = {"address": "127.0.0.1", "port": port, "database_port": database_port}
+    try:
+        _serve(inputs, **where, state_dir=state_dir, ready=ready or _say, page="review?view=queue", plugins=PLUGIN)
+    finally:
+        collected = collect(reviews_path, journal)
+    return collected
 
 
 def _say(url: str) -> None:
@@ -79,14 +129,18 @@ def _serve(
     database_port: int | None,
     state_dir: str | Path,
     ready: Callable[[str], None],
+    page: str = "people",
+    plugins: Path | None = None,
 ) -> None:
     check_port(address, port, "--port")
     log = Path(state_dir).resolve() / "fiftyone" / "app.log"
     with _until_told(), running_database(state_dir, database_port) as database:
-        with _server({**inputs, "address": address, "port": port, "log": str(log)}, database) as server:
+        variables = {**database.environment, **({"FIFTYONE_PLUGINS_DIR": str(plugins)} if plugins else {})}
+        arguments = {**inputs, "address": address, "port": port, "log": str(log), "mongod": database.pid}
+        with _server(arguments, variables) as server:
             if not wait_for_port(address, port, server, START_SECONDS):
                 raise UserError("the App did not start", where=log, got=tail(log), do="see the log")
-            ready(f"http://{address}:{port}/datasets/people")
+            ready(f"http://{address}:{port}/datasets/{page}")
             status = server.wait()
         raise UserError("the App ended by itself", where=log, got=f"exit status {status}", do="see the log")
 
@@ -96,14 +150,14 @@ def _absolute(path: str | Path) -> str:
 
 
 @contextmanager
-def _server(arguments: dict, database: Database) -> Iterator[psutil.Popen]:
+def _server(arguments: dict, variables: dict[str, str]) -> Iterator[psutil.Popen]:
     """The process that has loaded the dataset and serves the App; stopped, whatever it does, when the block ends."""
     receive, report = os.pipe()
-    text = json.dumps({**arguments, "mongod": database.pid, "report": report})
+    text = json.dumps({**arguments, "report": report})
     process = psutil.Popen(
         [sys.executable, "-m", "dag.review.server", text],
         stdin=subprocess.PIPE,
-        env={**os.environ, **database.environment},
+        env={**os.environ, **variables},
         pass_fds=[report],
         start_new_session=True,
     )

@@ -34,20 +34,22 @@ def build_dataset(
     skeleton: Skeleton,
     images_root: str | Path,
     *,
+    annotated: Sequence[Person] = (),
     compared: tuple[str, str] | None = None,
 ) -> fo.Dataset:
     """A dataset called `name` in the running database; one of that name is replaced.
 
     Fields of a sample: `ground_truth` and one field an output (`fo.Keypoints`, one label a pose, see
-    `prediction_label`), `relabelled`, `boxes`, `segmentation`; `image_id`, `people` with keypoints, `occluded_share` of
-    their labelled joints, number of `relabelled_joints`, `worst_oks` (lowest of a person, headline output). With
-    `compared`, poses of the second output have `oks_change`, their OKS less that of the first output's pose of the same
-    person, and a sample has the lowest.
+    `prediction_label`), `relabelled`, `as_annotated` (people whose labels were changed, before that), `boxes`,
+    `segmentation`; `image_id`, `people` with keypoints, `occluded_share` of their labelled joints, number of
+    `relabelled_joints`, `worst_oks` (lowest of a person, headline output). With `compared`, poses of the second output
+    have `oks_change`, their OKS less that of the first output's pose of the same person, and a sample has the lowest.
 
     Args:
         persons: rows; crowd regions and people without keypoints get a box and no pose.
         outputs: predictions by name of the output; may be empty.
         images_root: what `image_path` is relative to.
+        annotated: the rows before relabelling.
         compared: two of the outputs; the second is the headline output.
 
     Raises:
@@ -63,21 +65,26 @@ def build_dataset(
     photographs: dict[str, list[Person]] = defaultdict(list)
     for person in persons:
         photographs[person.image_path].append(person)
-    files = [_photograph(images_root, image_path) for image_path in photographs]
+    files = [photograph_file(images_root, image_path) for image_path in photographs]
     headline = compared[1] if compared else headline_output(list(outputs))
     if fo.dataset_exists(name):
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
     _declare(dataset, list(outputs))
     _add_photographs(dataset, files, list(photographs.values()), poses, headline)
-    _add_people(dataset, list(photographs.values()), _makers(), poses, list(outputs))
+    _add_people(dataset, list(photographs.values()), _makers(annotated), poses, list(outputs))
     shown = [*compared, "oks_change"] if compared else [headline, "worst_oks"] if headline else []
     set_look(dataset, skeleton, list(outputs), shown)
     save_views(dataset, headline)
     return dataset
 
 
-def _photograph(images_root: str | Path, image_path: str) -> str:
+def photograph_file(images_root: str | Path, image_path: str) -> str:
+    """Where a photograph lies.
+
+    Raises:
+        UserError: it is missing.
+    """
     path = inside(images_root, image_path).resolve()
     if not path.is_file():
         raise UserError("missing image", where=path, do="check the data root and fetch the file again")
@@ -85,7 +92,7 @@ def _photograph(images_root: str | Path, image_path: str) -> str:
 
 
 def _declare(dataset: fo.Dataset, outputs: Sequence[str]) -> None:
-    for field in ("ground_truth", "relabelled", *outputs):
+    for field in ("ground_truth", "relabelled", "as_annotated", *outputs):
         dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Keypoints)
         dataset.add_sample_field(f"{field}.keypoints.person_id", fo.IntField)
     for field in outputs:
@@ -96,9 +103,9 @@ def _declare(dataset: fo.Dataset, outputs: Sequence[str]) -> None:
         for name in ("kind", "strata"):
             dataset.add_sample_field(f"{field}.keypoints.{name}", fo.ListField, subfield=fo.StringField)
         dataset.add_sample_field(f"{field}.keypoints.error", fo.ListField, subfield=fo.FloatField)
-    for field in ("ground_truth", "relabelled"):
+    for field in ("ground_truth", "relabelled", "as_annotated"):
         dataset.add_sample_field(f"{field}.keypoints.visibility", fo.ListField, subfield=fo.StringField)
-    for field in ("ground_truth", "relabelled", *outputs):
+    for field in ("ground_truth", "relabelled", "as_annotated", *outputs):
         dataset.add_sample_field(f"{field}.keypoints.occluder", fo.ListField, subfield=fo.StringField)
     for field in ("boxes", "segmentation"):
         dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
@@ -160,9 +167,16 @@ def _sample(file: str, people: Sequence[Person], poses: Poses, headline: str | N
     )
 
 
-def _makers() -> dict[str, tuple[str, Maker]]:
+def _makers(annotated: Sequence[Person]) -> dict[str, tuple[str, Maker]]:
     """For every label field of the truth the kind of its list and what makes a label, or None, of a person."""
+    before = {person.person_id: person for person in annotated}
+
+    def annotated_label(person: Person) -> labels.Document | None:
+        changed = person.person_id in before and labels.relabelled_joints(person).any()
+        return labels.truth_label(before[person.person_id]) if changed else None
+
     return {
+        "as_annotated": ("Keypoints", annotated_label),
         "ground_truth": ("Keypoints", labels.truth_label),
         "relabelled": ("Keypoints", labels.relabelled_label),
         "boxes": ("Detections", labels.box_label),

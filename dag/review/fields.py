@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-TRUTH_FIELDS = ("ground_truth", "relabelled", "boxes", "segmentation")
+TRUTH_FIELDS = ("ground_truth", "relabelled", "as_annotated", "boxes", "segmentation")
 FIGURE_FIELDS = ("worst_oks", "oks_change", "occluded_share", "relabelled_joints", "people")
 COLORS = {
     "ground_truth": "#00e676",
@@ -10,6 +10,7 @@ COLORS = {
     "heatmap": "#ffc400",
     "mean_pose": "#40c4ff",
     "relabelled": "#d500f9",
+    "as_annotated": "#c6ff00",
     "boxes": "#ffffff",
     "segmentation": "#ff9100",
 }

@@ -28,12 +28,12 @@ def occlusion_class(person: Person) -> str:
 
 def truth_label(person: Person) -> Document | None:
     """The annotated pose, with NaN points for unlabelled joints; None where no joint is labelled."""
-    return _pose(person, person.visibility > 0) if person.num_keypoints else None
+    return pose_label(person) if person.num_keypoints else None
 
 
 def relabelled_joints(person: Person) -> Bool[np.ndarray, " J"]:
     """Joints whose label was changed, by relabelling or by a reviewer."""
-    return np.isin(person.visibility_source, (Source.RELABELLED, Source.REVIEWED))
+    return np.isin(person.visibility_source, (Source.RELABELLED, Source.PROPOSED, Source.REVIEWED))
 
 
 def relabelled_label(person: Person) -> Document | None:
@@ -67,7 +67,7 @@ def prediction_label(
         kinds: `ErrorKind` numbers, -1 for joints that are not asked.
     """
     names = [ErrorKind(kind).name.lower() if kind >= 0 else "none" for kind in kinds.tolist()]
-    return _document(
+    return document(
         "Keypoint",
         label="no person" if person is None else occlusion_class(person),
         person_id=None if person is None else person.person_id,
@@ -95,7 +95,7 @@ def box_label(person: Person) -> Document:
     kind = "crowd" if person.is_crowd else "person" if person.num_keypoints else "person without joints"
     size = np.array([person.image_width, person.image_height] * 2)
     box = (np.array([x, y, width, height]) / size).tolist()
-    return _document("Detection", label=kind, bounding_box=box, person_id=person.person_id)
+    return document("Detection", label=kind, bounding_box=box, person_id=person.person_id)
 
 
 def mask_label(person: Person) -> Document | None:
@@ -111,7 +111,7 @@ def mask_label(person: Person) -> Document | None:
     box += [width / person.image_width, height / person.image_height]
     kind = "crowd" if person.is_crowd else "person"
     packed: Any = fiftyone.core.utils.serialize_numpy_array(mask)
-    return _document("Detection", label=kind, bounding_box=box, mask=Binary(packed), person_id=person.person_id)
+    return document("Detection", label=kind, bounding_box=box, mask=Binary(packed), person_id=person.person_id)
 
 
 def label_list(kind: str, labels: Sequence[Document | None]) -> Document:
@@ -119,12 +119,18 @@ def label_list(kind: str, labels: Sequence[Document | None]) -> Document:
     return {"_cls": kind, kind.lower(): [label for label in labels if label is not None]}
 
 
-def _document(kind: str, /, **fields: Any) -> Document:
+def pose_label(person: Person) -> Document:
+    """As `truth_label`, also of people without a labelled joint."""
+    return _pose(person, person.visibility > 0)
+
+
+def document(kind: str, /, **fields: Any) -> Document:
+    """A label of FiftyOne's class `kind`."""
     return {"_id": ObjectId(), "_cls": kind, "attributes": {}, "tags": [], **fields}
 
 
 def _pose(person: Person, shown: Bool[np.ndarray, " J"]) -> Document:
-    return _document(
+    return document(
         "Keypoint",
         label=occlusion_class(person),
         person_id=person.person_id,

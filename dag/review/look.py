@@ -13,7 +13,7 @@ def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], sh
     """Skeleton lines, one colour a field, truth and `shown` fields switched on, figures first in the sidebar."""
     colors = field_colors(outputs)
     lines = fo.KeypointSkeleton(labels=list(skeleton.joints), edges=skeleton.bone_index.tolist())
-    dataset.skeletons = dict.fromkeys(("ground_truth", *outputs), lines)
+    dataset.skeletons = dict.fromkeys(("ground_truth", "as_annotated", *outputs), lines)
     dataset.default_skeleton = lines
     config: Any = dataset.app_config
     config.color_scheme = fo.ColorScheme(

@@ -16,10 +16,11 @@ from pathlib import Path
 from dag.errors import UserError
 
 DATASET = "people"
+REVIEW = "review"
 
 
 def main() -> None:
-    """Argument: json of the arguments of `load` or `load_experiments`, and of `address`, `port`, `report` (a file
+    """Argument: json of the arguments of a loader, and of `loader` (its name), `address`, `port`, `report` (a file
     descriptor), `mongod` (a pid), `log`.
 
     Writes one line to `report`: "loaded", or "error: " and the text of a `UserError`. Standard input is a pipe from
@@ -30,7 +31,7 @@ def main() -> None:
     threading.Thread(target=_end_with_owner, args=[mongod], daemon=True).start()
     with os.fdopen(arguments.pop("report"), "w") as report:
         try:
-            (load_experiments if "experiments" in arguments else load)(**arguments)
+            LOADERS[arguments.pop("loader")](**arguments)
         except UserError as error:
             report.write(f"error: {error}\n")
             sys.exit(1)
@@ -44,7 +45,9 @@ def main() -> None:
     start_server(port=port, address=address)
 
 
-def load(persons: str, images_root: str, predictions: str | None, split: str | None) -> None:
+def load(
+    persons: str, images_root: str, predictions: str | None, split: str | None, annotated: str | None = None
+) -> None:
     """Build the dataset from files; arguments as those of `dag.review.app.serve`, None for no predictions.
 
     Raises:
@@ -61,7 +64,9 @@ def load(persons: str, images_root: str, predictions: str | None, split: str | N
     # Not before: FiftyOne takes seconds to import, and bad input is found without it.
     from dag.review.dataset import build_dataset
 
-    build_dataset(DATASET, rows, results_by_output(poses, skeleton), skeleton, images_root)
+    before = read_persons(annotated, split)[0] if annotated else []
+    outputs = results_by_output(poses, skeleton)
+    build_dataset(DATASET, rows, outputs, skeleton, images_root, annotated=before)
 
 
 def load_experiments(experiments: list[str], protocol: str | None, output: str | None) -> None:
@@ -81,6 +86,37 @@ def load_experiments(experiments: list[str], protocol: str | None, output: str |
     results = dict(zip(names, (first.results, second.results)))
     rows = first.rows
     build_dataset(DATASET, rows.persons, results, rows.skeleton, rows.root, compared=(names[0], names[1]))
+
+
+def load_review(
+    queue: str,
+    persons: str,
+    images_root: str,
+    reviews: str,
+    journal: str,
+    reviewer: str,
+    split: str | None,
+    people: int,
+) -> None:
+    """Build the dataset of what there is to review, and have what the App saves become decisions in `journal`.
+
+    Raises:
+        UserError: as `read_decisions`, `read_queue` and `build_review`.
+    """
+    from dag.data.reviews import read_decisions
+    from dag.review.queue import read_queue
+
+    photographs, skeleton, waiting = read_queue(queue, persons, read_decisions(reviews), split=split, people=people)
+    from dag.review.handles import install
+    from dag.review.queue_dataset import build_review
+
+    build_review(REVIEW, photographs, skeleton, images_root, reviewer=reviewer, journal=journal)
+    install()
+    shown = f"; the {people} least certain are loaded" if waiting > people else ""
+    print(f"{waiting} people with proposals wait{shown}", flush=True)
+
+
+LOADERS = {"people": load, "experiments": load_experiments, "review": load_review}
 
 
 def _end_with_owner(mongod: int) -> None:

@@ -40,17 +40,10 @@ def with_reviews(
         joint = skeleton.joints.index(decision.joint)
         key = person.split, *decision.key
         row = rows.get(key) or annotated(person, joint, skeleton)
-        rows[key] = replace(
-            row,
-            x=decision.x,
-            y=decision.y,
-            visibility=decision.visibility,
-            occluder=decision.occluder,
-            reason=row.reason or "a person's decision",
-            decision=decision.action,
-            reviewer=decision.reviewer,
-            time=decision.time,
-        )
+        told = {"decision": decision.action, "reviewer": decision.reviewer, "time": decision.time}
+        if decision.action != "reject":  # a rejected proposal stays to be seen
+            told |= {name: getattr(decision, name) for name in ("x", "y", "visibility", "occluder")}
+        rows[key] = replace(row, reason=row.reason or "a person's decision", **told)
     order = {(person.split, person.person_id): number for number, person in enumerate(persons)}
     joints = {name: number for number, name in enumerate(skeleton.joints)}
     return sorted(rows.values(), key=lambda row: (order[row.person], joints[row.joint])), unused

@@ -1,0 +1,25 @@
+// Keys of the open photograph: a accept, d reject, u back to the queue, e a form of all joints of the person.
+const { Operator, OperatorConfig, executeOperator, registerOperator } = window.__foo__;
+
+document.addEventListener("keydown", (event) => {
+  const choice = { a: "accept", d: "reject", u: "queued", e: "form" }[event.key];
+  const typing = event.target.closest?.("input, textarea, [contenteditable=true]");
+  const open = document.querySelector('[data-cy="modal"]');
+  const form = document.querySelector('[data-cy="operators-prompt-modal"]');
+  if (!choice || !open || form || typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  executeOperator("@dag/review/decide_selected", { choice });
+});
+
+// The App draws an open photograph anew only when it is handed the sample.
+class RefreshSample extends Operator {
+  get config() {
+    return new OperatorConfig({ name: "refresh_sample", label: "Refresh the open photograph", unlisted: true });
+  }
+  useHooks() {
+    return { refresh: window.__fos__.useRefreshSample() };
+  }
+  async execute({ hooks, params }) {
+    hooks.refresh(params.sample);
+  }
+}
+registerOperator(RefreshSample, "@dag/review");
