@@ -21,6 +21,7 @@ from dag.work import Workers
 BUNDLE = 64
 """Photographs that a worker takes at a time."""
 BORDER = 2.0
+"""Pixels from the photograph's border within which a box reaches it."""
 LEAST_INSIDE = 0.5
 """A joint that nobody labelled is a candidate where it lies in the photograph with this probability."""
 
