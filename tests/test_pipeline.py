@@ -103,7 +103,8 @@ def test_the_graph_is_the_design(project: Path) -> None:
             a, b = (part.strip(' ";') for part in line.split("->"))
             edges.add((a.split("@")[0], b.split("@")[0]))
     assert edges == {
-        ("render", "convert"), ("render", "parts"), ("parts", "parser"), ("convert", "dedupe"), ("convert", "evaluate"),
+        ("render", "convert"), ("render", "parts"), ("parts", "parser"), ("convert", "dedupe"), ("convert", "relabel"),
+        ("convert", "evaluate"),
         ("dedupe", "pool"), ("dedupe", "relabel"), ("pool", "cache"), ("relabel", "cache"), ("relabel", "train"),
         ("cache", "train"), ("train", "evaluate"),
     }  # fmt: skip

@@ -27,6 +27,7 @@ from tests.imports import ROOT
 from tests.toy import people, predict
 
 CHARTS = ROOT / ".dvc/plots"
+EVALUATION = ["precision_recall", "occlusion", "errors", "joints", "oks"]
 
 
 def toy(count: int = 40, error: float = 0.1, skeleton=COCO17) -> tuple[Truth, Results]:
@@ -99,7 +100,7 @@ def test_nothing_found_and_nobody_to_find():
 def test_files_have_all_outputs_and_flat_records_of_one_kind(tmp_path):
     truth, results = toy(skeleton=CROWDPOSE14)
     write_plots(tmp_path / "plots", truth, {"heatmap": results, "graph": results}, CROWDPOSE14)
-    assert {path.stem for path in (tmp_path / "plots").iterdir()} == {path.stem for path in CHARTS.glob("*.json")}
+    assert {path.stem for path in (tmp_path / "plots").iterdir()} == set(EVALUATION)
     for path in (tmp_path / "plots").iterdir():
         records = json.loads(path.read_text())
         assert list(dict.fromkeys(record["output"] for record in records)) == ["heatmap", "graph"]
@@ -112,7 +113,7 @@ def test_files_have_all_outputs_and_flat_records_of_one_kind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["plots"]
 
 
-@pytest.mark.parametrize("name", ["precision_recall", "occlusion", "errors", "joints", "oks"])
+@pytest.mark.parametrize("name", EVALUATION)
 def test_charts_tell_experiments_and_outputs_apart(name):
     truth, results = toy()
     other = predict(people(COCO17, 40), 0.3)
@@ -126,6 +127,21 @@ def test_charts_tell_experiments_and_outputs_apart(name):
     svg = draw(CHARTS / f"{name}.json", records, list(both))
     assert all(f">{word}<" in svg for word in ("first", "second", "heatmap", "graph"))
     assert svg != draw(CHARTS / f"{name}.json", records[: len(records) // 2], list(both))
+
+
+RELABELLING = {
+    "reliability": [{"stated": 0.2, "observed": 0.25, "joints": 9}, {"stated": 0.8, "observed": 0.7, "joints": 9}],
+    "recovery": [{"joint": "nose", "by": by, "OKS50": 0.6, "joints": 9} for by in ("ours", "mean_pose")],
+}
+
+
+@pytest.mark.parametrize("name", RELABELLING)
+def test_charts_of_relabelling_tell_experiments_apart(name):
+    names = ["first", "second"]
+    records = [{"rev": rev, **row} for rev in names for row in RELABELLING[name]]
+    svg = draw(CHARTS / f"{name}.json", records, names)
+    assert all(f">{word}<" in svg for word in names)
+    assert svg != draw(CHARTS / f"{name}.json", records[:2], names)
 
 
 def test_charts_come_in_the_order_of_experiments(tmp_path: Path):

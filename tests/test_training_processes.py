@@ -1,5 +1,6 @@
 """Two processes that train one model: started by torchrun, and one of them failing while the other waits."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,9 @@ def test_torchrun_trains_as_one_process(rendered: Rendered, tmp_path: Path) -> N
     command += [tmp_path / "script.py", rendered.root, rendered.persons, rendered.cache, tmp_path / "two", size]
     settings = {"epochs": 1, "batch_size": size, "frozen": True}
     with (tmp_path / "two.log").open("w") as log:
-        torchrun = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=ROOT)
+        torchrun = subprocess.Popen(
+            list(map(str, command)), stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
         alone = start(training_run.train, tmp_path / "one.log", rendered, tmp_path / "one", {}, settings)
         assert torchrun.wait(100) == 0, (tmp_path / "two.log").read_text()
     alone.join(60)
