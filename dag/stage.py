@@ -2,9 +2,10 @@
 
 import errno
 import inspect
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import typer
 from tqdm import tqdm
@@ -14,6 +15,8 @@ from dag.errors import UserError
 T = TypeVar("T")
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+DATABASE_CANNOT_WRITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+"""Of DVC, which DVCLive opens; the low byte of the error's code."""
 
 
 def run(stage: Callable[..., None]) -> None:
@@ -36,7 +39,15 @@ def run(stage: Callable[..., None]) -> None:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        sys.exit(f"error: cannot write: got {error}; make room, or look at the folder's permissions")
+        _cannot_write(error)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in DATABASE_CANNOT_WRITE:
+            raise
+        _cannot_write(error)
+
+
+def _cannot_write(error: Exception) -> NoReturn:
+    sys.exit(f"error: cannot write: got {error}; make room, or look at the folder's permissions")
 
 
 def progress(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:

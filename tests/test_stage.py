@@ -9,7 +9,7 @@ import pytest
 from tests.imports import ROOT
 
 SCRIPT = '''
-import errno, os
+import errno, os, resource, sqlite3
 from pathlib import Path
 from dag.errors import UserError
 from dag.stage import run
@@ -20,6 +20,11 @@ def stage(out: Path, images: bool = True) -> None:
         raise UserError("wrong", where="here")
     if out.name == "full":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "pool.arrow")
+    if out.name == "database":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+        sqlite3.connect(out).execute("create table t as select zeroblob(100000)")
+    if out.name == "query":
+        sqlite3.connect(":memory:").execute("select * from t")
     if out.name == "bug":
         raise OSError(errno.ENOTCONN, "a bug")
     print(out, images)
@@ -50,6 +55,7 @@ def test_an_option_without_default_must_be_given(tmp_path: Path) -> None:
     [
         ("user", "error: here: wrong\n"),
         ("full", "error: cannot write: got [Errno 28] No space left on device: 'pool.arrow'; make room, or look"),
+        ("database", "error: cannot write: got disk I/O error; make room, or look"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line(tmp_path: Path, out: str, text: str) -> None:
@@ -59,5 +65,6 @@ def test_what_the_user_can_mend_is_one_line(tmp_path: Path, out: str, text: str)
     assert done.stderr.count("\n") == 1
 
 
-def test_a_bug_is_not_hidden(tmp_path: Path) -> None:
-    assert "Traceback" in call(tmp_path, "--out", "bug").stderr
+@pytest.mark.parametrize("out", ["bug", "query"])
+def test_a_bug_is_not_hidden(tmp_path: Path, out: str) -> None:
+    assert "Traceback" in call(tmp_path, "--out", out).stderr

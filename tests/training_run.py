@@ -86,6 +86,7 @@ def train(rendered: Any, state: Path, module: dict[str, Any], settings: dict[str
     figures = validation_figures(rows, rendered.root, skeleton, **options)
     crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
     if largest:
+        os.chdir(state.parent)  # no DVC repository, whose database may be larger
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     train_pose(training, PoseData(crops, batch_size or 8, seed=1, workers=0), figures=figures, state=state, **settings)
 
