@@ -81,7 +81,7 @@ def render(folder: Path, params: Params) -> dict[str, Path]:
 
 def with_company(cache: Path) -> tuple[PersonCrops, list[int]]:
     """Crops as they are, and which of them show two people."""
-    crops = PersonCrops(cache, occluded=False, flip=0, rotation=0, rotation_p=0, scale=0, half_body=0, seed=0)
+    crops = PersonCrops(cache, occluded=0.0, flip=0, rotation=0, rotation_p=0, scale=0, half_body=0, seed=0)
     return crops, [n for n in range(len(crops)) if present(crops[n]["visibility"]).any()]
 
 
@@ -114,7 +114,7 @@ def train(cache: Path, chosen: list[int], params: Params, *, adam: bool, way: st
     torch.manual_seed(seed)
     settings, width_height = params.train, params.data.input_wh
     model = build_model("hrnet_tiny", input_wh=width_height, adam=adam, **params.attention.model_dump())
-    crops = PersonCrops(cache, occluded=False, seed=seed, **settings.augment.model_dump())
+    crops = PersonCrops(cache, occluded=0.0, seed=seed, **settings.augment.model_dump())
     module = PoseTraining(
         model, input_wh=width_height, **settings.loss.model_dump(), **settings.photometric.model_dump(),
         learning_rate=settings.learning_rate, warmup=settings.warmup, milestones=settings.milestones, seed=seed,

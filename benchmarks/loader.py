@@ -43,7 +43,7 @@ def cached(root: Path, folder: Path) -> PersonCrops:
         folder / "cache", folder / "persons.parquet", folder / "pool.arrow", root, input_wh=INPUT_WH, margin=1.25,
         variants=1, shard_mb=64.0, mask=MASK, paste=PASTE, seed=1, workers=Workers(1),
     )  # fmt: skip
-    return PersonCrops(folder / "cache", occluded=True, seed=1, **AUGMENT)
+    return PersonCrops(folder / "cache", occluded=0.5, seed=1, **AUGMENT)
 
 
 def on_device(batch: dict) -> None:

@@ -97,7 +97,7 @@ def main(cache: Path, rounds: int = 3, steps: int = 20 if CUDA else 3, batch: in
     device = "cuda" if CUDA else "cpu"
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    crops = PersonCrops(cache, occluded=True, seed=1, **AUGMENT)
+    crops = PersonCrops(cache, occluded=0.5, seed=1, **AUGMENT)
     input_wh = crops.shards.input_wh
     loader = PoseData(crops, batch, seed=1, workers=0).train_dataloader()
     batches = [{name: value.to(device) for name, value in one.items()} for one in islice(loader, 4)]

@@ -67,7 +67,7 @@ class Few(Subset):
 def training(cache: Path, workers: int, epochs: int, people: int, state: Path) -> list[tuple[float, float, float, int]]:
     """Resident megabytes, own ones, own ones with the children, and the number of children, of every epoch."""
     torch.manual_seed(0)
-    crops = PersonCrops(cache, occluded=True, seed=1, **AUGMENT)
+    crops = PersonCrops(cache, occluded=0.5, seed=1, **AUGMENT)
     input_wh = crops.shards.input_wh
     module = Watched(
         build_model("hrnet_tiny", adam=True, graph=True, width=64, blocks=2, input_wh=input_wh), input_wh=input_wh,

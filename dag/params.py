@@ -58,7 +58,7 @@ class Data(Block):
 
     dataset: Name
     relabelled: bool
-    occlusion: bool
+    occlusion: Share
     input_width: Annotated[int, Field(ge=32, multiple_of=32)]
     input_height: Annotated[int, Field(ge=32, multiple_of=32)]
 

@@ -90,7 +90,7 @@ def test_torchrun_counts_inside_a_slurm_job(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_batch_is_not_larger_than_the_data(rendered: Rendered) -> None:
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     with pytest.raises(UserError) as error:
         PoseData(crops, len(crops) + 1, seed=1, workers=0)
     expected = f"expected at most {len(crops)}, the people to train on, got {len(crops) + 1}"
@@ -98,7 +98,7 @@ def test_a_batch_is_not_larger_than_the_data(rendered: Rendered) -> None:
 
 
 def test_every_process_has_people(rendered: Rendered, tmp_path: Path) -> None:
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     with pytest.raises(UserError) as error:
         train_pose(
             make_module(), PoseData(crops, 2, seed=1, workers=0), epochs=1, validate_every=1, figures=lambda model: {},
@@ -109,7 +109,7 @@ def test_every_process_has_people(rendered: Rendered, tmp_path: Path) -> None:
 
 
 def test_processes_share_out_every_batch(rendered: Rendered) -> None:
-    data = PoseData(PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY), 8, seed=1, workers=0)
+    data = PoseData(PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY), 8, seed=1, workers=0)
     whole, parts = data.batches(2), [data.batches(2, rank, 3) for rank in range(3)]
     assert whole != data.batches(3)
     for number, batch in enumerate(whole):

@@ -19,7 +19,7 @@ LIVELY = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half
 
 
 def masked_crops(rendered: Rendered, mask_joints: float, seed: int = 1) -> PersonCrops:
-    return PersonCrops(rendered.cache, occluded=True, seed=seed, mask_joints=mask_joints, **LIVELY)
+    return PersonCrops(rendered.cache, occluded=0.5, seed=seed, mask_joints=mask_joints, **LIVELY)
 
 
 def batch_of(crops: PersonCrops) -> dict[str, torch.Tensor]:

@@ -88,7 +88,7 @@ def test_a_row_of_the_paper_differs_in_what_it_says(tmp_path: Path, monkeypatch:
     assert "extends" not in path.read_text()
     assert load_params(path).train.epochs == 210
     found = {key: after for key, _, after in use_preset("coco_w48_384x288", PRESETS, path)}
-    assert found == {"data.occlusion": False, "model.adam": False, "model.graph": False}
+    assert found == {"data.occlusion": 0.0, "model.adam": False, "model.graph": False}
 
 
 def test_a_preset_that_extends_itself(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_without_augmentation_it_is_one_warp_of_the_photograph(toy: Path) -> Non
 def test_it_stands_in_for_the_cache(rendered: Rendered) -> None:
     """Same people, keys, types and unaugmented inputs; joints and ignored places too."""
     photos = PersonPhotos(rendered.persons, rendered.root, input_wh=INPUT, seed=1, **STILL)
-    crops = PersonCrops(rendered.cache, occluded=False, seed=1, **STILL)
+    crops = PersonCrops(rendered.cache, occluded=0.0, seed=1, **STILL)
     assert len(photos) == len(crops)
     for index in range(len(crops)):
         one, other = (collate([samples[index]]) for samples in (photos, crops))
@@ -228,7 +228,7 @@ def test_what_the_cache_costs_in_pixels(real_data: Path, tmp_path: Path) -> None
     )  # fmt: skip
     people = {row.person_id: row for row in rows}
     for augment, mean, most, covers in ((STILL, 0.01, 16, 1.0), (HRNET, 2.0, 255, 0.94)):
-        crops = PersonCrops(tmp_path / "cache", occluded=False, seed=1, **augment)
+        crops = PersonCrops(tmp_path / "cache", occluded=0.0, seed=1, **augment)
         difference, covered = _differences(crops, people, root, (0,))
         assert difference.mean() < mean
         assert difference.max() <= most

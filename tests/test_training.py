@@ -51,7 +51,7 @@ def run(module: PoseTraining, crops: PersonCrops, state: Path, epochs: int, batc
 def test_eight_people_are_learned_by_heart(rendered: Rendered, tmp_path: Path) -> None:
     people = [p for p in read_persons(rendered.persons, "train")[0] if (p.visibility == 2).sum() >= 10][:8]
     wanted = {person.person_id for person in people}
-    crops = PersonCrops(rendered.cache, occluded=False, seed=1, **CALM)
+    crops = PersonCrops(rendered.cache, occluded=0.0, seed=1, **CALM)
     chosen = torch.utils.data.Subset(crops, [i for i in range(len(crops)) if crops.shards.person_id(i) in wanted])
     batch = collate([chosen[i] for i in range(8)])
     module = make_module(brightness=0.0, contrast=0.0, colour=0.0)
@@ -93,7 +93,7 @@ def coded_and_decoded(person: Person) -> np.ndarray:
 
 
 def test_a_stopped_run_ends_as_the_uninterrupted_one(rendered: Rendered, tmp_path: Path) -> None:
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     whole = make_module()
     run(whole, crops, tmp_path / "whole", epochs=4)
     first = make_module()
@@ -116,7 +116,7 @@ def test_the_rate_rises_and_then_falls_at_its_milestones() -> None:
 
 
 def test_the_rate_reaches_the_optimiser(rendered: Rendered, tmp_path: Path) -> None:
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **CALM)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **CALM)
     run(make_module(milestones=[1, 2]), crops, tmp_path, epochs=3)
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert [group["lr"] for group in state["optimizer_states"][0]["param_groups"]] == [pytest.approx(0.00002)]
@@ -125,7 +125,7 @@ def test_the_rate_reaches_the_optimiser(rendered: Rendered, tmp_path: Path) -> N
 
 
 def test_loaders_with_and_without_workers_draw_the_same(rendered: Rendered) -> None:
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     batches = [list(PoseData(crops, 8, seed=1, workers=workers).train_dataloader()) for workers in (0, 2)]
     for one, other in zip(*batches, strict=True):
         for name, value in one.items():

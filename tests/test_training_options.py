@@ -45,7 +45,7 @@ def train(
     **options: Any,
 ) -> PoseTraining:
     module = module or small_module()
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, mask_joints=0.5, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, mask_joints=0.5, **LIVELY)
     options = {"epochs": 1, "validate_every": 1, "device": "cpu", **options}
     train_pose(module, PoseData(crops, batch_size, seed=1, workers=workers), figures=figures, state=state, **options)
     return module
@@ -98,7 +98,7 @@ def test_the_average_is_what_is_validated_and_kept(rendered: Rendered, tmp_path:
 
 @pytest.mark.filterwarnings("ignore:Found .* in eval mode")
 def test_two_batches_are_one_of_twice_the_size(rendered: Rendered, tmp_path: Path) -> None:
-    size = len(PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)) // 4 * 2
+    size = len(PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)) // 4 * 2
     train(rendered, tmp_path / "one", 2 * size, small_module(frozen=True))
     train(rendered, tmp_path / "two", size, small_module(frozen=True), accumulate=2)
     one, two = gradient(tmp_path / "one"), gradient(tmp_path / "two")
@@ -119,7 +119,7 @@ def test_warmup_counts_steps_of_the_optimiser(rendered: Rendered, tmp_path: Path
 
 
 def test_gradients_are_clipped_as_one(rendered: Rendered, tmp_path: Path) -> None:
-    size = len(PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY))
+    size = len(PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY))
     train(rendered, tmp_path / "free", size)
     train(rendered, tmp_path / "clipped", size, clip=0.01)
     free, clipped = gradient(tmp_path / "free"), gradient(tmp_path / "clipped")
@@ -129,7 +129,7 @@ def test_gradients_are_clipped_as_one(rendered: Rendered, tmp_path: Path) -> Non
 
 
 def test_bf16_differs_little(rendered: Rendered, tmp_path: Path) -> None:
-    size = len(PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY))
+    size = len(PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY))
     for precision in ("fp32", "bf16"):
         module = train(rendered, tmp_path / precision, size, precision=precision)
         assert {value.dtype for value in module.parameters()} == {torch.float32}

@@ -35,7 +35,7 @@ train(rendered, Path(state), {}, settings)
 
 def test_torchrun_trains_as_one_process(rendered: Rendered, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    size = len(PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)) // 2 * 2
+    size = len(PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)) // 2 * 2
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
     command += [tmp_path / "script.py", rendered.root, rendered.persons, rendered.cache, tmp_path / "two", size]
     settings = {"epochs": 1, "batch_size": size, "frozen": True}
@@ -62,7 +62,7 @@ def failing(rendered: Any, state: Path) -> None:
             raise UserError("cannot judge")
         return from_first({})
 
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     train_pose(
         make_module(), PoseData(crops, 8, seed=1, workers=0), epochs=2, validate_every=1, figures=figures, state=state,
         device="cpu", devices=2,

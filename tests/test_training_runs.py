@@ -83,7 +83,7 @@ def test_divergence_names_people_and_keeps_the_state(rendered: Rendered, tmp_pat
     kept = (state / "last.ckpt").read_bytes(), (state / "last/model.safetensors").read_bytes()
     said = [train(rendered, state, {"learning_rate": 1e30}, log, epochs=3) for log in ("first", "second")]
     assert said[0] == said[1]
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     known = {crops.shards.person_id(index) for index in range(len(crops))}
     named = said[0].split("with the people ")[1].split(";")[0].split(", ")
     assert len(set(named)) == 8
@@ -121,7 +121,7 @@ def both(target: object, folder: Path, *arguments: object) -> None:
 
 def test_two_processes_step_as_one(rendered: Rendered, tmp_path: Path) -> None:
     """An odd batch, so that the processes stand for different numbers of people."""
-    people = len(PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY))
+    people = len(PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY))
     settings = {"epochs": 1, "batch_size": people - 1 + people % 2, "frozen": True, "clip": 0.05}
     train(rendered, tmp_path / "one/state", **settings)
     both(training_run.train, tmp_path / "two", rendered, tmp_path / "two/state", {}, {**settings, "devices": 2})

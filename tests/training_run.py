@@ -84,7 +84,7 @@ def train(rendered: Any, state: Path, module: dict[str, Any], settings: dict[str
     rows, skeleton = read_persons(rendered.persons, "val")
     options = {"input_wh": (96, 128), "batch_size": 8, "sheet": state / "samples.jpg"}
     figures = validation_figures(rows, rendered.root, skeleton, **options)
-    crops = PersonCrops(rendered.cache, occluded=True, seed=1, **LIVELY)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     if largest:
         os.chdir(state.parent)  # no DVC repository, whose database may be larger
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))

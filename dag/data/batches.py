@@ -24,7 +24,7 @@ class PersonCrops(Dataset):
 
     Args:
         folder: the crop cache.
-        occluded: draw among the clean and all occluded renderings; False: always the clean one.
+        occluded: probability of an occluded rendering, each of a person's as likely; else the clean one.
         flip, rotation, rotation_p, scale, half_body: as `dag.data.augment.draw_affine`.
         seed: of all randomness.
         mask_joints: probability of rectangles over the target's joints (`dag.data.fresh_masks`).
@@ -43,7 +43,7 @@ class PersonCrops(Dataset):
         self,
         folder: str | Path,
         *,
-        occluded: bool,
+        occluded: float,
         flip: float,
         rotation: float,
         rotation_p: float,
@@ -68,8 +68,9 @@ class PersonCrops(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, int(self._epoch), self.shards.person_id(index)))
-        variant = int(rng.integers(self.shards.variants + 1))
-        crop = self.shards.crop(index, variant if self.occluded else 0)
+        chance, which = rng.random(2)  # always both: the share changes nothing else
+        occluded = chance < self.occluded and self.shards.variants > 0
+        crop = self.shards.crop(index, 1 + int(which * self.shards.variants) if occluded else 0)
         mirrored, affine = draw_affine(
             rng,
             crop.keypoints_xy[0],

@@ -1,0 +1,95 @@
+"""What is left of a model's AP when people whom it has never seen, and rectangles, come between it and the val people.
+
+    python benchmarks/occluded_people.py MODEL ... [--persons data/persons/figures.parquet] [--root data/figures]
+
+MODEL is a folder as `models/pose`; that of an experiment: `dvc get . models/pose --rev EXPERIMENT --out FOLDER`. The
+rows are stage `convert`'s. Val people are cut out of their photographs by their own masks, under the laws of stage
+`pool`, and pasted over each other, and joints are masked, with the numbers of params.yaml: where that has a chance p,
+everybody is occluded here. The truth stays, hidden joints count. Flip test, own boxes; AP in hundredths.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from dag.boxes import boxes_of, evaluated_people
+from dag.data.cache import write_cache
+from dag.data.device import normalise
+from dag.data.parsing.masks import MaskParser
+from dag.data.pool import build_pool
+from dag.data.shards import Shards
+from dag.evaluation.average_precision import coco_metrics
+from dag.inference import predict_crops, to_photograph
+from dag.model import DagPose
+from dag.params import load_params
+from dag.person import Person, read_persons, write_persons
+from dag.skeleton import Skeleton
+from dag.weights import load_model
+from dag.work import Workers
+
+LEVELS = {"as they are": (0.0, 0.0), "joints masked": (1.0, 0.0), "person pasted": (0.0, 1.0), "both": (1.0, 1.0)}
+"""Chance of masked joints and of a pasted person."""
+
+
+def occluded(folder: Path, persons: Path, root: Path, input_wh: tuple[int, int]) -> dict[str, Shards]:
+    """Crops of the val people at each level: variant 1 of each cache."""
+    params, workers = load_params(), Workers(2)
+    people, skeleton = read_persons(persons, "val")
+    write_persons(folder / "rows.parquet", [replace(person, split="train") for person in people], skeleton)
+    settings = params.pool.model_dump(exclude={"parser"})
+    build_pool(folder / "pool.arrow", people, root, MaskParser(), skeleton, **settings, workers=workers)
+    mask, paste = params.cache.mask_joints.model_dump(), params.cache.paste_instance.model_dump()
+    for level, (masked, pasted) in LEVELS.items():
+        write_cache(
+            folder / level, folder / "rows.parquet", folder / "pool.arrow", root, input_wh=input_wh, variants=1,
+            margin=params.cache.margin, shard_mb=params.cache.shard_mb, mask={**mask, "p": masked},
+            paste={**paste, "p": pasted}, seed=1, workers=workers,
+        )  # fmt: skip
+    return {level: Shards(folder / level) for level in LEVELS}
+
+
+@torch.inference_mode()
+def precision(model: DagPose, shards: Shards, people: dict[int, Person], skeleton: Skeleton) -> dict[str, float]:
+    """AP of each output on the middles of the canvases, which are the network's inputs."""
+    (width, height), (canvas_width, canvas_height) = shards.input_wh, shards.canvas_wh
+    left, top = (canvas_width - width) // 2, (canvas_height - height) // 2
+    pictures = [shards.crop(n, 1).image[top : top + height, left : left + width] for n in range(len(shards))]
+    asked = [people[shards.person_id(n)] for n in range(len(shards))]
+    flip_index, found = torch.from_numpy(skeleton.flip_index), []
+    for batch in torch.from_numpy(np.stack(pictures)).split(64):
+        images = normalise(batch.permute(0, 3, 1, 2).float() / 255)
+        found.append(predict_crops(model, images, flip_index, flip=True))
+    head_xy, scores, *graph_xy = (torch.cat(parts).double().numpy() for parts in zip(*found))
+    precisions = {}
+    for output, xy in zip((model.head.output, "graph"), (head_xy, *graph_xy)):
+        poses = zip(boxes_of(asked), xy, scores)
+        predictions = [to_photograph(output, *pose, shards.input_wh) for pose in poses]
+        precisions[output] = coco_metrics(list(people.values()), predictions, skeleton)["AP"] or 0.0
+    return precisions
+
+
+def main(
+    models: Annotated[list[Path], typer.Argument(help="Folders as models/pose, of one input size.")],
+    persons: Path = Path("data/persons/figures.parquet"),
+    root: Path = Path("data/figures"),
+) -> None:
+    rows, skeleton = read_persons(persons, "val")
+    people = {person.person_id: person for person in evaluated_people(rows)}
+    loaded = {folder: load_model(folder) for folder in models}
+    [input_wh] = {size for _, size in loaded.values()}
+    with TemporaryDirectory() as folder:
+        levels = occluded(Path(folder), persons, root, input_wh)
+        print(f"| model | output | {' | '.join(LEVELS)} |\n|---|---|{'---|' * len(LEVELS)}")
+        for name, (model, _) in loaded.items():
+            columns = [precision(model, shards, people, skeleton) for shards in levels.values()]
+            for output in columns[0]:
+                print(f"| {name} | {output} | {' | '.join(f'{100 * column[output]:.1f}' for column in columns)} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
