@@ -2,7 +2,7 @@
 
     python benchmarks/adam.py [--steps 600] [--out docs/adam.jpg]
 
-Rendered photographs, and of them the crops with two people: another person has six or more joints in the crop.
+Rendered images, and of them the crops with two people: another person has six or more joints in the crop.
 `hrnet_tiny` without and with ADAM (and its l_m), from nothing, equal batches and steps, three seeds, one thread, about
 16 minutes. It is trained in two ways:
 
@@ -28,19 +28,19 @@ import typer
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from dag.data.batches import PersonCrops, collate
-from dag.data.cache import write_cache
-from dag.data.coco_json import read_coco
-from dag.data.device import denormalise, warp
-from dag.data.figures.coco import write_figures
-from dag.data.people import pixel_of
+from dag.annotation import Source, write_annotations
+from dag.augmentation.batch_transforms import denormalise, warp
+from dag.cache.batches import PersonCrops, collate
+from dag.cache.build import write_cache
+from dag.convert.coco import read_coco
 from dag.files import whole_file
-from dag.model import DagPose, build_model
+from dag.geometry import pixel_of
+from dag.models.pose import DagPose, build_model
+from dag.parallel import Workers
 from dag.params import Params, load_params
-from dag.person import Source, write_persons
 from dag.skeleton import COCO17
+from dag.synthetic.coco import write_synthetic
 from dag.training.module import PoseTraining
-from dag.work import Workers
 
 PRESET = Path(__file__).parent.parent / "presets/default.yaml"
 LEAST_JOINTS, FAR, NEAR, STRIDE, BATCH = 6, 8.0, 10.0, 4, 64
@@ -60,17 +60,17 @@ Scene = dict[str, Tensor]
 
 
 def render(folder: Path, params: Params) -> dict[str, Path]:
-    """Caches of the clean crops of the default's photographs, for each split."""
-    setting = params.render["figures"].model_dump()
+    """Caches of the clean crops of the default's images, for each split."""
+    setting = params.render["synthetic"].model_dump()
     counts, workers = {split: setting.pop(split) for split in ("train", "val")}, Workers(2)
-    write_figures(folder, counts, **setting, workers=workers)
+    write_synthetic(folder, counts, **setting, workers=workers)
     for split in counts:
         rows, _ = read_coco(
-            folder / f"annotations/person_keypoints_{split}.json", dataset="figures", split="train", skeleton=COCO17,
+            folder / f"annotations/person_keypoints_{split}.json", dataset="synthetic", split="train", skeleton=COCO17,
             image_folder=split, source=Source.RENDERED,
         )  # fmt: skip
         people = folder / f"{split}.parquet"
-        write_persons(people, rows, COCO17)
+        write_annotations(people, rows, COCO17)
         write_cache(  # nobody is pasted: any file will do as the pool
             folder / f"{split}_cache", people, people, folder, input_wh=params.data.input_wh, variants=0,
             margin=params.cache.margin, shard_mb=params.cache.shard_mb, paste={"p": 0}, seed=0, workers=workers,
@@ -117,7 +117,7 @@ def train(cache: Path, chosen: list[int], params: Params, *, adam: bool, way: st
     crops = PersonCrops(cache, occluded=0.0, seed=seed, **settings.augment.model_dump())
     module = PoseTraining(
         model, input_wh=width_height, **settings.loss.model_dump(), **settings.photometric.model_dump(),
-        learning_rate=settings.learning_rate, warmup=settings.warmup, milestones=settings.milestones, seed=seed,
+        learning_rate=settings.learning_rate, warmup_steps=settings.warmup_steps, milestones=settings.milestones, seed=seed,
     )  # fmt: skip
     optimiser, order, epoch = module.configure_optimizers(), [], 0
     for step in range(steps):
@@ -159,7 +159,7 @@ def heatmaps(model: DagPose, scene: Scene, *, ask_other: bool = False) -> Tensor
 
 
 def look(model: DagPose, scene: Scene) -> dict[str, float]:
-    """The figures of this benchmark."""
+    """The metrics of this benchmark."""
     crop, person, joint = scene["joints"].unbind(1)
 
     def response(maps: Tensor, who: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ def look(model: DagPose, scene: Scene) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def draw(models: list[DagPose], scene: Scene, figures: dict[tuple[str, bool], list[float]]) -> np.ndarray:
+def draw(models: list[DagPose], scene: Scene, metrics: dict[tuple[str, bool], list[float]]) -> np.ndarray:
     """Bars, and crops with each model's heatmaps, the highest joint's; the last model is asked for the other too."""
     most = scene["labelled"][:, 1:].sum(-1).amax(1)
     chosen = (most >= 12).nonzero()[:, 0]
@@ -187,16 +187,16 @@ def draw(models: list[DagPose], scene: Scene, figures: dict[tuple[str, bool], li
     rows = [np.hstack([tile(scene, n, None), *(tile(scene, n, each[n]) for each in maps)]) for n in chosen.tolist()]
     pictures = np.hstack([np.vstack(rows[: CROPS // 2]), np.vstack(rows[CROPS // 2 :])])
     head = np.full((250, pictures.shape[1], 3), 255, np.uint8)
-    bars(head, figures)
+    bars(head, metrics)
     for column, words in enumerate(TITLES * 2):
         for line, text in enumerate(words.split("|")):
             write(head, text, column * pictures.shape[1] // len(TITLES * 2) + 4, 212 + 15 * line)
     return np.vstack([head, pictures])
 
 
-def bars(page: np.ndarray, figures: dict[tuple[str, bool], list[float]]) -> None:
+def bars(page: np.ndarray, metrics: dict[tuple[str, bool], list[float]]) -> None:
     """Response at others' joints over response at the target's, a bar a seed, in place."""
-    top, floor, high = 44, 160, max(map(max, figures.values()))
+    top, floor, high = 44, 160, max(map(max, metrics.values()))
     write(
         page,
         "response at other people's joints / at the target's, three seeds: without ADAM grey, with ADAM red",
@@ -205,7 +205,7 @@ def bars(page: np.ndarray, figures: dict[tuple[str, bool], list[float]]) -> None
     )
     for group, way in enumerate(WAYS):
         left = 8 + group * page.shape[1] // 2
-        for number, (without, adam) in enumerate(zip(figures[way, False], figures[way, True])):
+        for number, (without, adam) in enumerate(zip(metrics[way, False], metrics[way, True])):
             for which, (value, colour) in enumerate([(without, WITHOUT), (adam, WITH)]):
                 x, y = left + 150 * number + 60 * which, round(floor - (floor - top) * value / high)
                 cv2.rectangle(page, (x, y), (x + 52, floor), colour, -1)
@@ -234,7 +234,7 @@ def write(page: np.ndarray, text: str, x: int, y: int) -> None:
 
 def main(steps: int = 600, out: Path = Path("docs/adam.jpg")) -> None:
     torch.set_num_threads(1)
-    params, models, figures = load_params(PRESET), {}, {}
+    params, models, metrics = load_params(PRESET), {}, {}
     with TemporaryDirectory() as name:
         caches = render(Path(name), params)
         chosen, scene = with_company(caches["train"])[1], held_out(caches["val"])
@@ -244,11 +244,11 @@ def main(steps: int = 600, out: Path = Path("docs/adam.jpg")) -> None:
             found = look(model, scene)
             print(f"{way}, ADAM {adam}, seed {seed}:", ", ".join(f"{key} {value:.3f}" for key, value in found.items()))
             models[way, adam] = model
-            figures.setdefault((way, adam), []).append(found["other / own"])
+            metrics.setdefault((way, adam), []).append(found["other / own"])
     for way in WAYS:
-        print(f"{way}: with / without {np.mean(figures[way, True]) / np.mean(figures[way, False]):.2f}, goal {GOAL}")
+        print(f"{way}: with / without {np.mean(metrics[way, True]) / np.mean(metrics[way, False]):.2f}, goal {GOAL}")
     shown = [models[key] for key in (("middle", False), ("middle", True), ("anyone", False), ("anyone", True))]
-    jpeg = cv2.imencode(".jpg", draw(shown, scene, figures)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    jpeg = cv2.imencode(".jpg", draw(shown, scene, metrics)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     with whole_file(out) as partial:
         partial.write_bytes(jpeg.tobytes())
 

@@ -2,7 +2,7 @@
 
     python benchmarks/cache.py [--people 12000] [--rounds 3]
 
-People of rendered photographs, as the embedded default has them. Time is the wall clock's, the start of processes
+Instances of rendered images, as the embedded default has them. Time is the wall clock's, the start of processes
 included, of one and of two in turns; the bytes are compared. Memory is the peak of the resident sets of all processes
 together while two write the cache of 1,000 and of 20,000 people.
 """
@@ -20,40 +20,40 @@ from tempfile import TemporaryDirectory
 import psutil
 import typer
 
-from dag.data.cache import write_cache
-from dag.data.coco_json import read_coco
-from dag.data.figures.coco import write_figures
-from dag.data.parsing.masks import MaskParser
-from dag.data.pool import build_pool
+from dag.annotation import PersonAnnotation, Source, write_annotations
+from dag.cache.build import write_cache
+from dag.convert.coco import read_coco
+from dag.parallel import Workers
 from dag.params import load_params
-from dag.person import Person, Source, write_persons
+from dag.parsing.masks import MaskParser
+from dag.pool.build import build_pool
 from dag.skeleton import COCO17
-from dag.work import Workers
+from dag.synthetic.coco import write_synthetic
 
 GOAL, GROWTH = 1.7, 1.2
-PHOTOGRAPHS = 200
+IMAGES = 200
 PRESET = Path(__file__).parent.parent / "presets/default.yaml"
 
 
-def prepare(folder: Path) -> list[Person]:
-    """Rendered photographs, their pool, and their rows."""
+def prepare(folder: Path) -> list[PersonAnnotation]:
+    """Rendered images, their pool, and their rows."""
     params, workers = load_params(PRESET), Workers(2)
-    setting = params.render["figures"].model_dump(exclude={"train", "val"})
-    write_figures(folder / "figures", {"train": PHOTOGRAPHS}, **setting, workers=workers)
+    setting = params.render["synthetic"].model_dump(exclude={"train", "val"})
+    write_synthetic(folder / "synthetic", {"train": IMAGES}, **setting, workers=workers)
     rows, _ = read_coco(
-        folder / "figures/annotations/person_keypoints_train.json", dataset="figures", split="train", skeleton=COCO17,
+        folder / "metrics/annotations/person_keypoints_train.json", dataset="synthetic", split="train", skeleton=COCO17,
         image_folder="train", source=Source.RENDERED,
     )  # fmt: skip
     limits = params.pool.model_dump(exclude={"parser"})
-    build_pool(folder / "pool.arrow", rows, folder / "figures", MaskParser(), COCO17, **limits, workers=workers)
+    build_pool(folder / "pool.arrow", rows, folder / "synthetic", MaskParser(), COCO17, **limits, workers=workers)
     return rows
 
 
-def repeat(folder: Path, rows: list[Person], people: int) -> None:
-    """Rows of so many people: the same again and again, under other ids and names of photographs."""
-    repeated: list[Person] = []
+def repeat(folder: Path, rows: list[PersonAnnotation], people: int) -> None:
+    """Rows of so many people: the same again and again, under other ids and names of images."""
+    repeated: list[PersonAnnotation] = []
     for copy in range(-(-people // len(rows))):
-        link = folder / f"figures/{copy}"
+        link = folder / f"metrics/{copy}"
         if not link.exists():
             link.symlink_to(".")
         step, name = copy * 10**6, f"{copy}/"
@@ -61,14 +61,14 @@ def repeat(folder: Path, rows: list[Person], people: int) -> None:
             replace(r, person_id=r.person_id + step, image_id=r.image_id + step, image_path=name + r.image_path)
             for r in rows
         ]
-    write_persons(folder / f"{people}.parquet", repeated[:people], COCO17)
+    write_annotations(folder / f"{people}.parquet", repeated[:people], COCO17)
 
 
 def cache(folder: Path, people: int, workers: int) -> None:
     """The stage's work."""
     params = load_params(PRESET)
     write_cache(
-        folder / f"cache_{people}_{workers}", folder / f"{people}.parquet", folder / "pool.arrow", folder / "figures",
+        folder / f"cache_{people}_{workers}", folder / f"{people}.parquet", folder / "pool.arrow", folder / "synthetic",
         input_wh=params.data.input_wh, margin=params.cache.margin, variants=params.cache.variants,
         shard_mb=params.cache.shard_mb, mask=params.cache.mask_joints.model_dump(),
         paste=params.cache.paste_instance.model_dump(), seed=params.seed, workers=Workers(workers),

@@ -1,10 +1,10 @@
-"""Milliseconds that it takes to cut a person out of a photograph by annotated masks, beside the same at full size.
+"""Milliseconds that it takes to cut a person out of an image by annotated masks, beside the same at full size.
 
     python benchmarks/cutout.py FOLDER/annotations/person_keypoints_train2017.json FOLDER/train2017
 
-One thread, photographs already decoded. For every person with 8 visible joints and 60 pixels high: its mask without its
-neighbours', the figures of its quality, soft edges, the RGBA rectangle. The peer is what most code does: pycocotools
-decodes every mask at the photograph's size, and everything up to the last step, which takes the rectangle, is done at
+One thread, images already decoded. For every person with 8 visible joints and 60 pixels high: its mask without its
+neighbours', the metrics of its quality, soft edges, the RGBA rectangle. The peer is what most code does: pycocotools
+decodes every mask at the image's size, and everything up to the last step, which takes the rectangle, is done at
 that size, opacity in floating point.
 """
 
@@ -17,31 +17,31 @@ import numpy as np
 import pycocotools.mask
 import typer
 
-from dag.data.coco_json import read_coco
-from dag.data.cutout import Cutout
-from dag.data.images import read_image
-from dag.data.parsing.base import Parsed
-from dag.data.parsing.masks import MaskParser
-from dag.data.pool import by_photograph, cut_out
-from dag.data.quality import Quality, measured
-from dag.person import Person, Visibility
+from dag.annotation import PersonAnnotation, Visibility
+from dag.convert.coco import read_coco
+from dag.image import read_image
+from dag.masks import PartMap
+from dag.parsing.masks import MaskParser
+from dag.pool.build import by_image, cut_out
+from dag.pool.pool import Cutout
+from dag.pool.quality import Quality, measured
 from dag.skeleton import COCO17
 
 ROUNDS = 5
 
 
-def ours(image: np.ndarray, people: list[Person], target: int) -> tuple[Quality, Cutout]:
+def ours(image: np.ndarray, people: list[PersonAnnotation], target: int) -> tuple[Quality, Cutout]:
     [parsed] = MaskParser().parse(image, people, [target])
     return measured(people[target], parsed, COCO17), cut_out(image, people[target], parsed)
 
 
-def naive(image: np.ndarray, people: list[Person], target: int) -> tuple[Quality, np.ndarray]:
+def naive(image: np.ndarray, people: list[PersonAnnotation], target: int) -> tuple[Quality, np.ndarray]:
     """Quality, and RGBA of the cut-out's rectangle."""
     masks = [whole_mask(person) for person in people]
     others = np.any([mask for number, mask in enumerate(masks) if number != target], axis=0)
     mine = masks[target] & ~others
-    contested = float((masks[target] & others).sum() / masks[target].sum())
-    quality = measured(people[target], Parsed(0, 0, mine.astype(np.uint8), contested), COCO17)
+    ambiguous = float((masks[target] & others).sum() / masks[target].sum())
+    quality = measured(people[target], PartMap(0, 0, mine.astype(np.uint8), ambiguous), COCO17)
     eroded = cv2.erode(mine.astype(np.float32), np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     alpha = cv2.GaussianBlur(eroded, (3, 3), 0, borderType=cv2.BORDER_CONSTANT)
     colour = image.astype(np.float32) * (alpha[..., None] > 0)
@@ -50,14 +50,14 @@ def naive(image: np.ndarray, people: list[Person], target: int) -> tuple[Quality
     return quality, rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def is_worth_it(person: Person) -> bool:
+def is_worth_it(person: PersonAnnotation) -> bool:
     """Those that the pool's default limits do not turn away unseen."""
     return (
         not person.is_crowd and person.bbox_xywh[3] >= 60 and int((person.visibility == Visibility.VISIBLE).sum()) >= 8
     )
 
 
-def whole_mask(person: Person) -> np.ndarray:
+def whole_mask(person: PersonAnnotation) -> np.ndarray:
     size = [person.image_height, person.image_width]
     runs: Any = {"size": size, "counts": (person.segmentation or "").encode()}
     return pycocotools.mask.decode(runs).astype(bool)
@@ -65,14 +65,14 @@ def whole_mask(person: Person) -> np.ndarray:
 
 def main(
     annotations: Annotated[Path, typer.Argument(help="COCO keypoints json.")],
-    photographs: Annotated[Path, typer.Argument(help="Folder of its photographs.")],
+    images: Annotated[Path, typer.Argument(help="Folder of its images.")],
 ) -> None:
     cv2.setNumThreads(1)
     rows, _ = read_coco(annotations, dataset="coco", split="train", skeleton=COCO17, image_folder=".")
     times: dict[str, list[float]] = {"ours": [], "naive": []}
     sizes = []
-    for people in by_photograph([row for row in rows if row.segmentation]):
-        image = read_image(photographs, people[0].image_path)
+    for people in by_image([row for row in rows if row.segmentation]):
+        image = read_image(images, people[0].image_path)
         for target in (number for number, person in enumerate(people) if is_worth_it(person)):
             (quality, cutout), (same, rgba) = ours(image, people, target), naive(image, people, target)
             assert np.abs(cutout.rgba.astype(int) - rgba)[rgba[..., 3] > 0].max() <= 1
@@ -84,7 +84,7 @@ def main(
                     step(image, people, target)
                 times[name].append((time.perf_counter() - started) / ROUNDS)
     height, width = np.median(sizes, axis=0).astype(int)
-    print(f"{len(sizes)} people, photographs of {width} x {height} (median)\n")
+    print(f"{len(sizes)} people, images of {width} x {height} (median)\n")
     print("| way | mean ms | median ms |\n|---|---|---|")
     for name, values in times.items():
         print(f"| {name} | {1000 * np.mean(values):.2f} | {1000 * np.median(values):.2f} |")

@@ -1,10 +1,10 @@
 """Evaluation beside its peers, in one run: pycocotools, HRNet's way of suppressing and of decoding.
 
-    python benchmarks/evaluation.py [--photographs 5000] [--people 11000] [--results 104125] [--rounds 3]
+    python benchmarks/evaluation.py [--num_images 5000] [--people 11000] [--results 104125] [--rounds 3]
 
 Goals: from json 20 times as fast as pycocotools from json, from arrays 40 times as fast as pycocotools once it has
 loaded; suppression 40 times as fast as a plain loop over people; flip and decode twice as fast as a loop over crops;
-strata and diagnosis together add 10 s at most. Figures, kept poses and coordinates must be the same. Medians.
+strata and diagnosis together add 10 s at most. Metrics, kept poses and coordinates must be the same. Medians.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ from jaxtyping import Float
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from dag.evaluation.arrays import Results
-from dag.evaluation.average_precision import average_precision
-from dag.evaluation.figures import all_figures
-from dag.evaluation.nms import oks_nms
-from dag.evaluation.read import read_results, read_truth
+from dag.evaluation.coco.arrays import Results
+from dag.evaluation.coco.average_precision import average_precision
+from dag.evaluation.coco.files import read_ground_truth, read_results
+from dag.evaluation.metrics import all_metrics
 from dag.files import write_json
-from dag.heads.codings import CODINGS
+from dag.inference.nms import oks_nms
+from dag.models.heads.codecs import CODECS
 from dag.skeleton import COCO17
 
 SIGMAS = COCO17.sigma_array
 
 
-def write_files(folder: Path, photographs: int, people: int, results: int) -> None:
+def write_files(folder: Path, num_images: int, people: int, results: int) -> None:
     """Annotations and results of random people, results near them."""
     rng = np.random.default_rng(0)
-    image = np.sort(rng.integers(0, photographs, people))
+    image = np.sort(rng.integers(0, num_images, people))
     box = np.column_stack([rng.uniform(0, 400, (people, 2)), rng.uniform(30, 240, (people, 2))])
     visibility = rng.integers(0, 3, (people, 17)) * (rng.random((people, 1)) < 0.8)
     xy = np.round(box[:, None, :2] + rng.random((people, 17, 2)) * box[:, None, 2:])
@@ -52,8 +52,8 @@ def write_files(folder: Path, photographs: int, people: int, results: int) -> No
         for number in range(people)
     ]  # fmt: skip
     category = {"id": 1, "name": "person", "keypoints": list(COCO17.joints)}
-    images = [{"id": number} for number in range(photographs)]
-    write_json(folder / "truth.json", {"images": images, "annotations": annotations, "categories": [category]})
+    images = [{"id": number} for number in range(num_images)]
+    write_json(folder / "ground_truth.json", {"images": images, "annotations": annotations, "categories": [category]})
     whose = rng.integers(0, people, results)
     found = xy[whose] + rng.normal(0, 1, (results, 17, 2)) * rng.exponential(15, (results, 1, 1))
     keypoints = np.round(np.concatenate([found, rng.random((results, 17, 1))], -1), 3).reshape(results, -1)
@@ -76,13 +76,13 @@ def seconds(step: Callable[[], Any], rounds: int = 1) -> tuple[float, Any]:
 
 def pycocotools_loaded(folder: Path) -> tuple[Any, Any]:
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(folder / "truth.json"))
-        return truth, truth.loadRes(str(folder / "results.json"))
+        gt = COCO(str(folder / "ground_truth.json"))
+        return gt, gt.loadRes(str(folder / "results.json"))
 
 
-def pycocotools_stats(truth: Any, found: Any) -> list[float]:
+def pycocotools_stats(gt: Any, found: Any) -> list[float]:
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation: Any = COCOeval(truth, found, "keypoints")
+        evaluation: Any = COCOeval(gt, found, "keypoints")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -131,47 +131,47 @@ def decode_ratio(rounds: int, crops: int = 256) -> tuple[float, float, float]:
     """Seconds of the loop, of ours, and the largest difference in heatmap pixels."""
     generator = torch.Generator().manual_seed(0)
     heatmaps = torch.rand((2, crops, 17, 64, 48), generator=generator)
-    coding, flip_index = CODINGS["msra"], torch.from_numpy(COCO17.flip_index)
+    codec, flip_index = CODECS["msra"], torch.from_numpy(COCO17.flip_index)
     plain, flipped = heatmaps.numpy()
 
     @torch.inference_mode()
     def ours() -> torch.Tensor:
         batches = zip(heatmaps[0].split(64), heatmaps[1].split(64))
-        means = (coding.mirror(mirrored, flip_index).add_(seen).div_(2) for seen, mirrored in batches)
-        return torch.cat([coding.decode(mean, 2.0)[0] for mean in means])
+        means = (codec.mirror(mirrored, flip_index).add_(seen).div_(2) for seen, mirrored in batches)
+        return torch.cat([codec.decode(mean, 2.0)[0] for mean in means])
 
     slow, theirs = seconds(lambda: loop_decode(plain, flipped), rounds)
     fast, found = seconds(ours, rounds)
     return slow, fast, float(np.abs(found.numpy() - theirs).max())
 
 
-def main(photographs: int = 5000, people: int = 11000, results: int = 104125, rounds: int = 3) -> None:
+def main(num_images: int = 5000, people: int = 11000, results: int = 104125, rounds: int = 3) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_files(folder, photographs, people, results)
-        loading, (truth, found) = seconds(lambda: pycocotools_loaded(folder), rounds)
-        judging, stats = seconds(lambda: pycocotools_stats(truth, found))
-        reading, (rows, skeleton) = seconds(lambda: read_truth(folder / "truth.json"), rounds)
+        write_files(folder, num_images, people, results)
+        loading, (gt, found) = seconds(lambda: pycocotools_loaded(folder), rounds)
+        judging, stats = seconds(lambda: pycocotools_stats(gt, found))
+        reading, (rows, skeleton) = seconds(lambda: read_ground_truth(folder / "ground_truth.json"), rounds)
         more, poses = seconds(lambda: read_results(folder / "results.json", rows, skeleton), rounds)
     ours, metrics = seconds(lambda: average_precision(rows, poses, skeleton), rounds)
-    everything, _ = seconds(lambda: all_figures(rows, poses, skeleton))
+    everything, _ = seconds(lambda: all_metrics(rows, poses, skeleton))
     apart = max(abs((value or 0) - other) for value, other in zip(metrics.values(), stats))
     area = np.full(len(poses), 150.0 * 200.0)
     plain, kept = seconds(lambda: plain_nms(poses, area))
     suppressing, fast_kept = seconds(lambda: oks_nms(poses, area, SIGMAS), rounds)
     slow, fast, pixels = decode_ratio(5 * rounds)
     from_json = reading + more + ours
-    print(f"{photographs} photographs, {people} people, {results} results, {torch.get_num_threads()} threads\n")
+    print(f"{num_images} num_images, {people} people, {results} results, {torch.get_num_threads()} threads\n")
     print("| what | peer, s | ours, s | ratio | goal | the same? |\n|---|---|---|---|---|---|")
     same = f"{apart:.0e} apart"
     for what, peer, own, goal, agrees in (
-        ("ten figures from json, pycocotools", loading + judging, from_json, 20, same),
-        ("ten figures once loaded, pycocotools", judging, ours, 40, same),
+        ("ten metrics from json, pycocotools", loading + judging, from_json, 20, same),
+        ("ten metrics once loaded, pycocotools", judging, ours, 40, same),
         ("OKS suppression, plain loop", plain, suppressing, 40, "yes" if kept == fast_kept.tolist() else "NO"),
         ("flip and decode 256 crops, loop", slow, fast, 2, f"{pixels:.0e} px apart"),
     ):
         print(f"| {what} | {peer:.3f} | {own:.3f} | {peer / own:.1f} | {goal} | {agrees} |")
-    print(f"\nall figures, strata, diagnosis and mended APs with them: {everything:.1f} s (goal: 10 more at most)")
+    print(f"\nall metrics, strata, diagnosis and corrected APs with them: {everything:.1f} s (goal: 10 more at most)")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/loader.py COCO_FOLDER ENV/bin/python
 
-benchmarks/peers.txt makes the peer's environment. The same people of the same train2017 photographs, 256 x 192, batches
+benchmarks/peers.txt makes the peer's environment. The same people of the same train2017 images, 256 x 192, batches
 of 64, one worker that stays; CPU time of the main process and the worker together, an epoch of one and of the other in
 turns, medians of the rounds and of their ratios. mmpose decodes, warps and makes targets; its normalisation is the
 device's. Ours reads canvases from the cache (filled before, not timed); warp, normalisation and targets are the
@@ -21,13 +21,13 @@ from mmpose_side import BATCH, INPUT_WH, SIGMA, STRIDE, Peer, cpu_seconds, one_t
 from samples import AUGMENT, in_order, spread, write_people
 from torch.utils.data import DataLoader
 
-from dag.data.batches import PersonCrops, collate
-from dag.data.cache import write_cache
-from dag.data.cutout import write_pool
-from dag.data.device import warp
-from dag.heads.codings import CODINGS
+from dag.augmentation.batch_transforms import warp
+from dag.cache.batches import PersonCrops, collate
+from dag.cache.build import write_cache
+from dag.models.heads.codecs import CODECS
+from dag.parallel import Workers
+from dag.pool.pool import write_pool
 from dag.skeleton import COCO17
-from dag.work import Workers
 
 GOAL = 5.0
 REPEATS = 6
@@ -37,10 +37,10 @@ PASTE = {"p": 0.0, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "ma
 
 def cached(root: Path, folder: Path) -> PersonCrops:
     """The train people through the cache, one occluded rendering each."""
-    write_people(root, folder / "persons.parquet")
+    write_people(root, folder / "annotations.parquet")
     write_pool(folder / "pool.arrow", [], COCO17)
     write_cache(
-        folder / "cache", folder / "persons.parquet", folder / "pool.arrow", root, input_wh=INPUT_WH, margin=1.25,
+        folder / "cache", folder / "annotations.parquet", folder / "pool.arrow", root, input_wh=INPUT_WH, margin=1.25,
         variants=1, shard_mb=64.0, mask=MASK, paste=PASTE, seed=1, workers=Workers(1),
     )  # fmt: skip
     return PersonCrops(folder / "cache", occluded=0.5, seed=1, **AUGMENT)
@@ -51,7 +51,7 @@ def on_device(batch: dict) -> None:
     size_hw = INPUT_WH[1] // STRIDE, INPUT_WH[0] // STRIDE
     warp(batch["image"], batch["input_from_canvas"], INPUT_WH[::-1])
     xy, visibility = batch["keypoints_input_xy"][:, :1], batch["visibility"][:, :1]
-    CODINGS["msra"].encode(xy / STRIDE, visibility > 0, size_hw, SIGMA)
+    CODECS["msra"].encode(xy / STRIDE, visibility > 0, size_hw, SIGMA)
 
 
 def main(root: Path, peer_python: Path, rounds: int = 9) -> None:
@@ -59,7 +59,7 @@ def main(root: Path, peer_python: Path, rounds: int = 9) -> None:
     peer = Peer(peer_python, root)
     with TemporaryDirectory() as folder:
         crops = cached(root, Path(folder))
-        order = in_order(crops, peer.ask("people"))
+        order = in_order(crops, peer.ask("instances"))
         their_order = list(range(len(order))) * REPEATS
         loader = DataLoader(
             crops,  # type: ignore[arg-type]

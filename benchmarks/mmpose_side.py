@@ -19,7 +19,7 @@ STRIDE = 4
 SIGMA = 2.0
 BATCH = 64
 ANNOTATIONS = "annotations/person_keypoints_train2017.json"
-PHOTOGRAPHS = "train2017/"
+IMAGES = "train2017/"
 
 
 class Peer:
@@ -74,7 +74,7 @@ def _dataset(root: str, augmented: bool, flip: float = 0.5):
     return CocoDataset(
         ann_file=ANNOTATIONS,
         data_root=root,
-        data_prefix={"img": PHOTOGRAPHS},
+        data_prefix={"img": IMAGES},
         data_mode="topdown",
         pipeline=[
             {"type": "LoadImage"},
@@ -105,7 +105,7 @@ def serve(root: str) -> None:
             datasets[flip][index]
         return cpu_seconds() - start
 
-    def truth(folder: str) -> None:
+    def gt(folder: str) -> None:
         found = [plain[index] for index in range(len(plain))]
         np.save(f"{folder}/images.npy", np.stack([sample["inputs"].numpy() for sample in found]))
         heatmaps = [sample["data_samples"].gt_fields.heatmaps.numpy() for sample in found]
@@ -124,7 +124,7 @@ def serve(root: str) -> None:
             pass
         return cpu_seconds() - start if start else 0.0
 
-    questions = {"people": people, "samples": samples, "truth": truth, "loader": loader}
+    questions = {"instances": people, "samples": samples, "ground_truth": gt, "loader": loader}
     for line in sys.stdin:
         question, keywords = json.loads(line)
         print(json.dumps(questions[question](**keywords)), file=answers, flush=True)

@@ -2,7 +2,7 @@
 
     python benchmarks/model.py [--rounds 9] [--batch 4]
 
-Both of a pair run in turns in this process, so that both meet the same neighbours; figures are medians. Goals: ADAM +
+Both of a pair run in turns in this process, so that both meet the same neighbours; metrics are medians. Goals: ADAM +
 graph add at most 15 % at 192 x 256 and 30 % at 288 x 384; channels_last at least 1.15 times as fast as plain.
 """
 
@@ -14,7 +14,7 @@ import torch
 import typer
 from torch import nn
 
-from dag.model import build_model
+from dag.models.pose import build_model
 
 
 def medians(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -1,11 +1,11 @@
 """What is left of a model's AP when people whom it has never seen, and rectangles, come between it and the val people.
 
-    python benchmarks/occluded_people.py MODEL ... [--persons data/persons/figures.parquet] [--root data/figures]
+    python benchmarks/occluded_people.py MODEL ... [--annotations data/annotations/synthetic.parquet] [--root data/synthetic]
 
 MODEL is a folder as `models/pose`; that of an experiment: `dvc get . models/pose --rev EXPERIMENT --out FOLDER`. The
-rows are stage `convert`'s. Val people are cut out of their photographs by their own masks, under the laws of stage
+rows are stage `convert`'s. Val people are cut out of their images by their own masks, under the laws of stage
 `pool`, and pasted over each other, and joints are masked, with the numbers of params.yaml: where that has a chance p,
-everybody is occluded here. The truth stays, hidden joints count. Flip test, own boxes; AP in hundredths.
+everybody is occluded here. The ground truth stays, occluded joints count. Flip test, own boxes; AP in hundredths.
 """
 
 from dataclasses import replace
@@ -17,20 +17,20 @@ import numpy as np
 import torch
 import typer
 
-from dag.boxes import boxes_of, evaluated_people
-from dag.data.cache import write_cache
-from dag.data.device import normalise
-from dag.data.parsing.masks import MaskParser
-from dag.data.pool import build_pool
-from dag.data.shards import Shards
-from dag.evaluation.average_precision import coco_metrics
-from dag.inference import predict_crops, to_photograph
-from dag.model import DagPose
+from dag.annotation import PersonAnnotation, read_annotations, write_annotations
+from dag.augmentation.batch_transforms import normalise
+from dag.boxes import boxes_of, evaluated_persons
+from dag.cache.build import write_cache
+from dag.cache.shards import Shards
+from dag.evaluation.coco.average_precision import coco_metrics
+from dag.inference.predictor import predict_crops, to_image
+from dag.models.pose import DagPose
+from dag.models.weights import load_model
+from dag.parallel import Workers
 from dag.params import load_params
-from dag.person import Person, read_persons, write_persons
+from dag.parsing.masks import MaskParser
+from dag.pool.build import build_pool
 from dag.skeleton import Skeleton
-from dag.weights import load_model
-from dag.work import Workers
 
 LEVELS = {"as they are": (0.0, 0.0), "joints masked": (1.0, 0.0), "person pasted": (0.0, 1.0), "both": (1.0, 1.0)}
 """Chance of masked joints and of a pasted person."""
@@ -39,8 +39,8 @@ LEVELS = {"as they are": (0.0, 0.0), "joints masked": (1.0, 0.0), "person pasted
 def occluded(folder: Path, persons: Path, root: Path, input_wh: tuple[int, int]) -> dict[str, Shards]:
     """Crops of the val people at each level: variant 1 of each cache."""
     params, workers = load_params(), Workers(2)
-    people, skeleton = read_persons(persons, "val")
-    write_persons(folder / "rows.parquet", [replace(person, split="train") for person in people], skeleton)
+    people, skeleton = read_annotations(persons, "val")
+    write_annotations(folder / "rows.parquet", [replace(person, split="train") for person in people], skeleton)
     settings = params.pool.model_dump(exclude={"parser"})
     build_pool(folder / "pool.arrow", people, root, MaskParser(), skeleton, **settings, workers=workers)
     mask, paste = params.cache.mask_joints.model_dump(), params.cache.paste_instance.model_dump()
@@ -54,7 +54,9 @@ def occluded(folder: Path, persons: Path, root: Path, input_wh: tuple[int, int])
 
 
 @torch.inference_mode()
-def precision(model: DagPose, shards: Shards, people: dict[int, Person], skeleton: Skeleton) -> dict[str, float]:
+def precision(
+    model: DagPose, shards: Shards, people: dict[int, PersonAnnotation], skeleton: Skeleton
+) -> dict[str, float]:
     """AP of each output on the middles of the canvases, which are the network's inputs."""
     (width, height), (canvas_width, canvas_height) = shards.input_wh, shards.canvas_wh
     left, top = (canvas_width - width) // 2, (canvas_height - height) // 2
@@ -68,18 +70,18 @@ def precision(model: DagPose, shards: Shards, people: dict[int, Person], skeleto
     precisions = {}
     for output, xy in zip((model.head.output, "graph"), (head_xy, *graph_xy)):
         poses = zip(boxes_of(asked), xy, scores)
-        predictions = [to_photograph(output, *pose, shards.input_wh) for pose in poses]
+        predictions = [to_image(output, *pose, shards.input_wh) for pose in poses]
         precisions[output] = coco_metrics(list(people.values()), predictions, skeleton)["AP"] or 0.0
     return precisions
 
 
 def main(
     models: Annotated[list[Path], typer.Argument(help="Folders as models/pose, of one input size.")],
-    persons: Path = Path("data/persons/figures.parquet"),
-    root: Path = Path("data/figures"),
+    persons: Path = Path("data/annotations/synthetic.parquet"),
+    root: Path = Path("data/synthetic"),
 ) -> None:
-    rows, skeleton = read_persons(persons, "val")
-    people = {person.person_id: person for person in evaluated_people(rows)}
+    rows, skeleton = read_annotations(persons, "val")
+    people = {person.person_id: person for person in evaluated_persons(rows)}
     loaded = {folder: load_model(folder) for folder in models}
     [input_wh] = {size for _, size in loaded.values()}
     with TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@
 
 One thread, cut-outs from the pool. The peer does the same with the same labels, but warps the cut-out to the size of
 the picture and blends all of it in float32, as implementations of Simple Copy-Paste (Ghiasi et al., CVPR 2021) do: on
-the photograph (640 x 480) that the crop is taken from afterwards, or on the crop. A blend in float32 of the rectangle
+the image (640 x 480) that the crop is taken from afterwards, or on the crop. A blend in float32 of the rectangle
 that the cut-out reaches, as in Sarandi et al. (2018), is the third.
 """
 
@@ -17,13 +17,13 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import typer
-
 from dag.data import occlusion
-from dag.data.cutout import Pool
-from dag.data.people import People
+
+from dag.augmentation.instances import Instances
+from dag.pool.pool import Pool
 
 SAMPLES, TURN = 1000, 50
-CROP, PHOTOGRAPH = (192, 256), (640, 480)
+CROP, IMAGE = (192, 256), (640, 480)
 Step = Callable[[np.random.Generator], object]
 Blend = Callable[..., np.ndarray]
 
@@ -52,14 +52,14 @@ def rectangle(
     return image
 
 
-def sample(size: tuple[int, int], joints: int) -> tuple[np.ndarray, People, np.ndarray]:
+def sample(size: tuple[int, int], joints: int) -> tuple[np.ndarray, Instances, np.ndarray]:
     """A picture, two people where the crop is on it, and the crop's box."""
     rng = np.random.default_rng(0)
     box = np.concatenate([(np.array(size) - CROP) / 2, CROP])
     flags = np.full((2, joints), 2, np.int8)
     xy = rng.uniform(0, CROP, (2, joints, 2)) + box[:2]
     image = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return image, People(xy, flags, flags // 2, flags * 0), box
+    return image, Instances(xy, flags, flags // 2, flags * 0), box
 
 
 def milliseconds(steps: dict[str, tuple[Step, Blend]]) -> dict[str, float]:
@@ -90,19 +90,19 @@ def main(pool: Annotated[Path, typer.Option()] = Path("data/pool.arrow")) -> Non
 
         return step
 
-    figures = milliseconds(
+    metrics = milliseconds(
         {
             "mask joints": (both(CROP, paste=False), occlusion.blend),
             "instance paste": (both(CROP, mask=False), occlusion.blend),
             "both": (both(CROP), occlusion.blend),
-            "both, the photograph blended in floats": (both(PHOTOGRAPH), whole_picture),
+            "both, the image blended in floats": (both(IMAGE), whole_picture),
             "both, the crop blended in floats": (both(CROP), whole_picture),
             "both, the rectangle blended in floats": (both(CROP), rectangle),
         }
     )
     print("| step | ms a sample | over both |\n|---|---|---|")
-    for name, value in figures.items():
-        print(f"| {name} | {value:.3f} | {value / figures['both']:.1f} |")
+    for name, value in metrics.items():
+        print(f"| {name} | {value:.3f} | {value / metrics['both']:.1f} |")
 
 
 if __name__ == "__main__":

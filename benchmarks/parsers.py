@@ -1,11 +1,11 @@
-"""How much of a person a parser finds: intersection over union with annotated people of real photographs.
+"""How much of a person a parser finds: intersection over union with annotated people of real images.
 
     DAG_REAL_DATA=FOLDER python benchmarks/parsers.py [PARSER]
 
 PARSER is a description of a network (default presets/parsers/bodypix.yaml) or a trained folder. It is asked about each
-person's padded box, as the pool asks. Truth is what people drew: the complete maps of Clothing Co-Parsing (the rule of
-datasets/clothing_co_parsing/parts.py; bags count as background), one person a photograph; and COCO's masks on the
-sample (53 + 48 photographs), where the answer is cut down to the person by joints and neighbours. A parser that was
+person's padded box, as the pool asks. GroundTruth is what people drew: the complete maps of Clothing Co-Parsing (the rule of
+datasets/clothing_co_parsing/parts.py; bags count as background), one person an image; and COCO's masks on the
+sample (53 + 48 images), where the answer is cut down to the person by joints and neighbours. A parser that was
 trained on one of them is judged by the rows of its val.
 """
 
@@ -20,26 +20,25 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from dag.data.coco_json import read_coco
-from dag.data.images import read_image
-from dag.data.masks import decode_mask
-from dag.data.parsing.base import Parsed, Parser
-from dag.data.parsing.labels import WORN, translation
-from dag.data.parsing.load import load_parser
-from dag.data.parsing.network import NetworkParser, padded_window
-from dag.data.parsing.parts import Parts
-from dag.data.pool import by_photograph
-from dag.person import Person
+from dag.annotation import PersonAnnotation
+from dag.convert.coco import read_coco
+from dag.image import read_image
+from dag.masks import HumanParser, PartMap, decode_mask
+from dag.parsing.labels import WORN, translation
+from dag.parsing.load import load_parser
+from dag.parsing.network import NetworkParser, padded_window
+from dag.parsing.parts import Parts
+from dag.pool.build import by_image
 from dag.skeleton import COCO17
 from dag.stage import progress
 
 
-def overlap(parsed: Parsed, truth: np.ndarray) -> float:
-    """Intersection over union of a parsed person and a mask of the photograph's size."""
-    found = np.zeros(truth.shape, dtype=bool)
+def overlap(parsed: PartMap, gt: np.ndarray) -> float:
+    """Intersection over union of a parsed person and a mask of the image's size."""
+    found = np.zeros(gt.shape, dtype=bool)
     height, width = parsed.parts.shape
     found[parsed.top : parsed.top + height, parsed.left : parsed.left + width] = parsed.parts > 0
-    return float((found & truth).sum() / (found | truth).sum())
+    return float((found & gt).sum() / (found | gt).sum())
 
 
 def clothes(parser: NetworkParser, root: Path) -> Iterator[tuple[str, float]]:
@@ -51,10 +50,10 @@ def clothes(parser: NetworkParser, root: Path) -> Iterator[tuple[str, float]]:
         table = Parts(f"{folder}/a")
         worn = translation(table.labels, WORN)
         for row in progress(table, "clothes", total=len(table)):
-            truth = worn[row.decode()] > 0
-            window = padded_window(_box(truth), truth.shape[1], truth.shape[0])
+            gt = worn[row.decode()] > 0
+            window = padded_window(_box(gt), gt.shape[1], gt.shape[0])
             scores = parser.scores(read_image(root, row.image_path), [window])[0]
-            yield row.split, overlap(Parsed(window[0], window[1], parser.part_map(*scores), 0.0), truth)
+            yield row.split, overlap(PartMap(window[0], window[1], parser.part_map(*scores), 0.0), gt)
 
 
 def _box(mask: np.ndarray) -> np.ndarray:
@@ -63,20 +62,20 @@ def _box(mask: np.ndarray) -> np.ndarray:
     return np.array([columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1], dtype=float)
 
 
-def coco(parser: Parser, root: Path) -> Iterator[tuple[str, float]]:
+def coco(parser: HumanParser, root: Path) -> Iterator[tuple[str, float]]:
     """Split and overlap of people of the COCO sample with a mask and at least 8 labelled joints."""
-    people: list[Person] = []
+    people: list[PersonAnnotation] = []
     for split in ("train", "val"):
         path = root / f"annotations/person_keypoints_{split}2017.json"
         people += read_coco(path, dataset="coco", split=split, skeleton=COCO17, image_folder=f"{split}2017")[0]
-    for rows in progress(by_photograph(people), "coco"):
+    for rows in progress(by_image(people), "coco"):
         targets = [n for n, row in enumerate(rows) if row.num_keypoints >= 8 and row.segmentation and not row.is_crowd]
         if targets:
             image = read_image(root, rows[0].image_path)
             for target, parsed in zip(targets, parser.parse(image, rows, targets)):
-                truth = decode_mask(rows[target])
-                assert truth is not None
-                yield rows[target].split, overlap(parsed, truth)
+                gt = decode_mask(rows[target])
+                assert gt is not None
+                yield rows[target].split, overlap(parsed, gt)
 
 
 def main(parser: Annotated[Path, typer.Argument()] = Path("presets/parsers/bodypix.yaml")) -> None:

@@ -4,7 +4,7 @@
 
 Prints the seconds until the App answers and until a browser shows the queue, against the limit of 30 s; a decision's
 way to the disk, and collecting all of them, against the limit of 10 s and against Python's json reading and writing
-the same lines. `--others` are people without a proposal in photographs of their own: they are not loaded.
+the same lines. `--others` are people without a proposal in images of their own: they are not loaded.
 """
 
 import argparse
@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dag.data.reviews import read_decisions
-from dag.person import Person, write_persons
+from dag.annotation import PersonAnnotation, write_annotations
+from dag.relabel.reviews import read_decisions
 from dag.review.decisions import Joint, Label, make_decision
 from dag.review.journal import append, collect
 from dag.review.process import free_port
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from dag.review.app import serve_review
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
-paths = [folder / name for name in ("queue.parquet", "persons.parquet", "photos", "reviews.jsonl")]
+paths = [folder / name for name in ("queue.parquet", "annotations.parquet", "photos", "reviews.jsonl")]
 serve_review(*paths, dataset="made", reviewer="nobody", port=port, state_dir=folder / "state", people=10**6)
 """
 
@@ -53,33 +53,33 @@ def main() -> None:
         time_deciding(folder, people)
 
 
-def make(folder: Path, number: int, others: int) -> list[Person]:
-    """People in pairs, photographs of noise, two proposals a person, the table of rows."""
+def make(folder: Path, number: int, others: int) -> list[PersonAnnotation]:
+    """Instances in pairs, images of noise, two proposals a person, the table of rows."""
     rng = np.random.default_rng(1)
     people = [a_person(index, rng) for index in range(number + others)]
     (folder / "photos").mkdir()
     noise = rng.integers(90, 140, (480, 640, 3), dtype=np.uint8)
     for image in range((number + 1) // 2):
         cv2.imwrite(str(folder / f"photos/{image}.jpg"), np.roll(noise, image, axis=1))
-    write_persons(folder / "persons.parquet", people, COCO17)
+    write_annotations(folder / "annotations.parquet", people, COCO17)
     rows = [a_row(person, joint, rng) for person in people[:number] for joint in JOINTS]
     pq.write_table(pa.Table.from_pylist(rows), folder / "queue.parquet")
     return people[:number]
 
 
-def a_person(index: int, rng: np.random.Generator) -> Person:
+def a_person(index: int, rng: np.random.Generator) -> PersonAnnotation:
     visibility = np.full(17, 2, dtype=np.int8)
     visibility[[COCO17.joints.index(joint) for joint in JOINTS]] = 0
     box = np.array([20.0 + 300 * (index % 2), 20.0, 280.0, 440.0])
     xy = (box[:2] + rng.random((17, 2)) * box[2:]) * (visibility > 0)[:, None]
-    return Person(
+    return PersonAnnotation(
         dataset="made", split="train", image_id=index // 2, image_path=f"{index // 2}.jpg", image_width=640,
         image_height=480, person_id=index, bbox_xywh=box, area=60000.0, is_crowd=False, keypoints_xy=xy,
         visibility=visibility, visibility_source=(visibility > 0).astype(np.int8), occluder=np.zeros(17, dtype=np.int8),
     )  # fmt: skip
 
 
-def a_row(person: Person, joint: str, rng: np.random.Generator) -> dict:
+def a_row(person: PersonAnnotation, joint: str, rng: np.random.Generator) -> dict:
     x, y = (person.bbox_xywh[:2] + rng.random(2) * person.bbox_xywh[2:]).tolist()
     row = {"split": "train", "image_id": person.image_id, "person_id": person.person_id, "joint": joint}
     row |= {"visibility_before": 0, "x": x, "y": y, "visibility": 3, "occluder": "object", "confidence": 0.4}
@@ -88,7 +88,7 @@ def a_row(person: Person, joint: str, rng: np.random.Generator) -> dict:
 
 
 def time_opening(folder: Path) -> tuple[float, float]:
-    """Seconds until the App answers, and then until a headless Chromium shows photographs (NaN without one)."""
+    """Seconds until the App answers, and then until a headless Chromium shows images (NaN without one)."""
     port, start = free_port("127.0.0.1"), time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)], stdout=subprocess.PIPE, text=True)
     try:
@@ -110,7 +110,7 @@ def time_browser(url: str, profile: Path) -> float:
         return time.perf_counter() - start
 
 
-def time_deciding(folder: Path, people: list[Person]) -> None:
+def time_deciding(folder: Path, people: list[PersonAnnotation]) -> None:
     journal, reviews = folder / "state/review/made.jsonl", folder / "reviews.jsonl"
     nowhere, there = Label(0.0, 0.0, 0, "unknown"), Label(10.0, 20.0, 3, "object")
     joints = [Joint(person.person_id, joint, nowhere, there) for person in people for joint in JOINTS]

@@ -2,9 +2,9 @@
 
     python benchmarks/samples.py COCO_FOLDER ENV/bin/python
 
-benchmarks/peers.txt makes the peer's environment. The same people of the same train2017 photographs, 256 x 192, one
+benchmarks/peers.txt makes the peer's environment. The same people of the same train2017 images, 256 x 192, one
 thread each; CPU time, an epoch of one and of the other in turns, medians of the rounds and of their ratios. Both decode
-the photograph for every person, draw flip, rotation, scale and half body, warp, and make the target's Gaussians; ours
+the image for every person, draw flip, rotation, scale and half body, warp, and make the target's Gaussians; ours
 also gives everyone else's joints and the ignored region. Printed too: that without augmentation both give the same
 picture and heatmaps (but for people whose box mmpose clips), and what a flip costs.
 """
@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 import typer
-from mmpose_side import ANNOTATIONS, INPUT_WH, PHOTOGRAPHS, SIGMA, STRIDE, Peer, cpu_seconds, one_thread
+from mmpose_side import ANNOTATIONS, IMAGES, INPUT_WH, SIGMA, STRIDE, Peer, cpu_seconds, one_thread
 
-from dag.data.batches import collate
-from dag.data.coco_json import read_coco
-from dag.data.photos import PersonPhotos
-from dag.heads.codings import CODINGS
-from dag.person import Person, Source, write_persons
+from dag.annotation import PersonAnnotation, Source, write_annotations
+from dag.cache.batches import collate
+from dag.cache.person_images import PersonImages
+from dag.convert.coco import read_coco
+from dag.models.heads.codecs import CODECS
 from dag.skeleton import COCO17
 
 GOAL = 1.8
@@ -31,11 +31,11 @@ AUGMENT = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "hal
 FLIPS = (0.5, 0.0, 1.0)
 
 
-def write_people(root: Path, path: Path) -> list[Person]:
-    """Person rows of the train photographs."""
+def write_people(root: Path, path: Path) -> list[PersonAnnotation]:
+    """Person rows of the train images."""
     keywords = {"dataset": "coco", "split": "train", "skeleton": COCO17, "source": Source.ANNOTATED}
-    rows, _ = read_coco(root / ANNOTATIONS, image_folder=PHOTOGRAPHS.rstrip("/"), **keywords)
-    write_persons(path, rows, COCO17)
+    rows, _ = read_coco(root / ANNOTATIONS, image_folder=IMAGES.rstrip("/"), **keywords)
+    write_annotations(path, rows, COCO17)
     return rows
 
 
@@ -45,16 +45,16 @@ def in_order(crops, people: list[int]) -> list[int]:
     return [numbers[person] for person in people]
 
 
-def batches(photos: PersonPhotos, order: list[int]):
+def batches(photos: PersonImages, order: list[int]):
     """Pictures and targets `[B, J, H / 4, W / 4]`, batch by batch."""
     size_hw = INPUT_WH[1] // STRIDE, INPUT_WH[0] // STRIDE
     for start in range(0, len(order), BATCH):
         batch = collate([photos[index] for index in order[start : start + BATCH]])
         xy, visibility = batch["keypoints_input_xy"][:, :1], batch["visibility"][:, :1]
-        yield batch["image"], CODINGS["msra"].encode(xy / STRIDE, visibility > 0, size_hw, SIGMA)
+        yield batch["image"], CODECS["msra"].encode(xy / STRIDE, visibility > 0, size_hw, SIGMA)
 
 
-def seconds(photos: PersonPhotos, order: list[int]) -> float:
+def seconds(photos: PersonImages, order: list[int]) -> float:
     """CPU time of an epoch."""
     start = cpu_seconds()
     for _ in batches(photos, order):
@@ -62,10 +62,12 @@ def seconds(photos: PersonPhotos, order: list[int]) -> float:
     return cpu_seconds() - start
 
 
-def compare(photos: PersonPhotos, order: list[int], rows: list[Person], people: list[int], peer: Peer) -> None:
+def compare(
+    photos: PersonImages, order: list[int], rows: list[PersonAnnotation], people: list[int], peer: Peer
+) -> None:
     """Print how far apart the unaugmented samples are."""
     with TemporaryDirectory() as folder:
-        peer.ask("truth", folder=folder)
+        peer.ask("ground_truth", folder=folder)
         images, heatmaps = (np.load(f"{folder}/{name}.npy") for name in ("images", "heatmaps"))
     found = [torch.cat(values).numpy() for values in zip(*batches(photos, order))]
     boxes = {row.person_id: (*row.bbox_xywh[:2] + row.bbox_xywh[2:], row.image_width, row.image_height) for row in rows}
@@ -86,14 +88,14 @@ def main(root: Path, peer_python: Path, rounds: int = 15) -> None:
     one_thread()
     peer = Peer(peer_python, root)
     with TemporaryDirectory() as folder:
-        rows = write_people(root, Path(folder) / "persons.parquet")
+        rows = write_people(root, Path(folder) / "annotations.parquet")
 
-        def photos(**augment: float) -> PersonPhotos:
-            return PersonPhotos(f"{folder}/persons.parquet", root, input_wh=INPUT_WH, seed=1, **augment)
+        def photos(**augment: float) -> PersonImages:
+            return PersonImages(f"{folder}/annotations.parquet", root, input_wh=INPUT_WH, seed=1, **augment)
 
         ours = {flip: photos(**{**AUGMENT, "flip": flip}) for flip in FLIPS}
         still = photos(**dict.fromkeys(AUGMENT, 0.0))
-    people = peer.ask("people")
+    people = peer.ask("instances")
     order = in_order(still, people)
     compare(still, order, rows, people, peer)
     times: dict[tuple[str, float], list[float]] = {(name, flip): [] for name in ("ours", "mmpose") for flip in FLIPS}

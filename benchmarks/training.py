@@ -24,8 +24,8 @@ import torch
 import typer
 from training_memory import Few
 
-from dag.data.batches import PersonCrops
-from dag.model import build_model
+from dag.cache.batches import PersonCrops
+from dag.models.pose import build_model
 from dag.training.data import PoseData
 from dag.training.module import PoseTraining
 from dag.training.train import train_pose
@@ -49,7 +49,7 @@ def make_module(input_wh: tuple[int, int], dag: bool) -> PoseTraining:
     return PoseTraining(
         build_model("hrnet_w32" if CUDA else "hrnet_tiny", input_wh=input_wh, **graph), input_wh=input_wh,
         multi_person=1.0, target=1.0, graph=0.1, brightness=0.1, contrast=0.2, colour=0.1, learning_rate=0.001,
-        warmup=0, milestones=[], seed=1,
+        warmup_steps=0, milestones=[], seed=1,
     )  # fmt: skip
 
 
@@ -82,12 +82,12 @@ def stepper(
 
 
 def waiting(crops: PersonCrops, batch: int, dag: bool) -> float:
-    """Share of the second epoch of a real training, of 40 batches at most, in which no batch was at hand."""
+    """Fraction of the second epoch of a real training, of 40 batches at most, in which no batch was at hand."""
     few = Few(crops, range(min(len(crops), 40 * batch)))
     with TemporaryDirectory() as folder:
         train_pose(
             make_module(crops.shards.input_wh, dag), PoseData(few, batch, seed=1, workers=2 * CUDA), epochs=2,
-            validate_every=2, figures=lambda model: {}, state=Path(folder), device="cuda" if CUDA else "cpu",
+            validate_every=2, metrics=lambda model: {}, state=Path(folder), device="cuda" if CUDA else "cpu",
             precision="bf16",
         )  # fmt: skip
         return float((Path(folder) / "speed.tsv").read_text().split()[-1])

@@ -20,8 +20,8 @@ import torch
 import typer
 from torch.utils.data import Subset
 
-from dag.data.batches import PersonCrops
-from dag.model import build_model
+from dag.cache.batches import PersonCrops
+from dag.models.pose import build_model
 from dag.training.data import PoseData
 from dag.training.module import PoseTraining
 from dag.training.train import train_pose
@@ -72,13 +72,13 @@ def training(cache: Path, workers: int, epochs: int, people: int, state: Path) -
     module = Watched(
         build_model("hrnet_tiny", adam=True, graph=True, width=64, blocks=2, input_wh=input_wh), input_wh=input_wh,
         multi_person=1.0, target=1.0, graph=0.1, brightness=0.1, contrast=0.2, colour=0.1, learning_rate=0.001,
-        warmup=50, milestones=[], seed=1,
+        warmup_steps=50, milestones=[], seed=1,
     )  # fmt: skip
     module.watch()
     data = PoseData(Few(crops, range(min(people, len(crops)))), 16, seed=1, workers=workers)  # type: ignore[arg-type]
     train_pose(
-        module, data, epochs=epochs, validate_every=1, figures=lambda model: {"AP": 0.0}, state=state, device="cpu",
-        ema=0.99, clip=1.0, accumulate=2,
+        module, data, epochs=epochs, validate_every=1, metrics=lambda model: {"AP": 0.0}, state=state, device="cpu",
+        ema=0.99, max_grad_norm=1.0, accumulate=2,
     )  # fmt: skip
     return module.seen
 

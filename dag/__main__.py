@@ -1,5 +1,5 @@
 """`python -m dag` is `dag-pose`."""
 
-from dag.cli import main
+from dag.cli.main import main
 
 main()

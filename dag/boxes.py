@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from dag.annotation import PersonAnnotation
 from dag.errors import UserError
 from dag.files import read_json
 from dag.geometry import crop_from_box
-from dag.person import Person
-from dag.photograph import Photograph
+from dag.image import ImageRecord
 
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """A box on a photograph.
+    """A box on an image.
 
     Attributes:
-        image_id, image_path: the photograph; the path is relative to the data root.
+        image_id, image_path: the image; the path is relative to the data root.
         bbox_xywh: left, top, width, height in image pixels.
         score: the detector's; 1 for an annotated person.
         person_id: the annotated person; -1 for a detector's box.
@@ -33,12 +33,12 @@ class Box:
     person_id: int = -1
 
 
-def evaluated_people(persons: Sequence[Person]) -> list[Person]:
+def evaluated_persons(persons: Sequence[PersonAnnotation]) -> list[PersonAnnotation]:
     """Those whose boxes are given to the model: no crowds, at least one labelled joint (HRNet, TEST.USE_GT_BBOX)."""
     return [person for person in persons if person.num_keypoints > 0 and not person.is_crowd]
 
 
-def boxes_of(persons: Sequence[Person]) -> list[Box]:
+def boxes_of(persons: Sequence[PersonAnnotation]) -> list[Box]:
     """The people's own boxes."""
     return [Box(p.image_id, p.image_path, p.bbox_xywh, person_id=p.person_id) for p in persons]
 
@@ -48,18 +48,18 @@ def crop_areas(boxes: Sequence[Box], input_wh: tuple[int, int]) -> Float[np.ndar
     return np.array([crop_from_box(box.bbox_xywh, input_wh)[1].prod() for box in boxes], dtype=np.float64)
 
 
-def read_detections(path: str | Path, photographs: Sequence[Photograph], category_id: int = 1) -> list[Box]:
+def read_detections(path: str | Path, images: Sequence[ImageRecord], category_id: int = 1) -> list[Box]:
     """A detector's boxes in COCO's results format: a list of `image_id`, `category_id`, `bbox`, `score`.
 
-    Boxes of other categories and of photographs that are not asked for are left out.
+    Boxes of other categories and of images that are not asked for are left out.
 
     Raises:
-        UserError: no such list, an entry that is wrong, or no box on any of the photographs.
+        UserError: no such list, an entry that is wrong, or no box on any of the images.
     """
     entries = read_json(path)
     if not isinstance(entries, list):
         raise UserError("not a detector's boxes", where=path, expected="a list", got=type(entries).__name__)
-    paths = {photograph.image_id: photograph.image_path for photograph in photographs}
+    paths = {image.image_id: image.image_path for image in images}
     boxes = []
     for number, entry in enumerate(entries):
         _check(entry, f"{path}, box {number}")
@@ -67,7 +67,7 @@ def read_detections(path: str | Path, photographs: Sequence[Photograph], categor
             bbox_xywh = np.array(entry["bbox"], dtype=np.float64)
             boxes.append(Box(entry["image_id"], paths[entry["image_id"]], bbox_xywh, float(entry["score"])))
     if not boxes:
-        expected, got = f"boxes on {len(paths)} photographs", f"{len(entries)} boxes, all elsewhere"
+        expected, got = f"boxes on {len(paths)} images", f"{len(entries)} boxes, all elsewhere"
         raise UserError("no box to look into", where=path, expected=expected, got=got)
     return boxes
 

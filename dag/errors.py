@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something the user can mend: bad input, bad parameter, missing file, port taken.
+    """Something the user can repair: bad input, bad parameter, missing file, port taken.
 
     Args:
         what: what is wrong, in a few words.

@@ -4,7 +4,7 @@ An affine map is a `[2, 3]` matrix that takes a column `(x, y, 1)`; `b_from_a` m
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 
 BOX_PADDING = 1.25
 
@@ -28,7 +28,7 @@ def input_from_image(
     input_wh: tuple[int, int],
     rotation: float = 0.0,
 ) -> Float[np.ndarray, "2 3"]:
-    """Affine map from the photograph to the network's input.
+    """Affine map from the image to the network's input.
 
     The crop's centre lands on `input_wh / 2`, and its width on `input_wh[0]`; the same scale holds for both axes, as
     HRNet's `get_affine_transform` (lib/utils/transforms.py).
@@ -37,7 +37,7 @@ def input_from_image(
         center_xy: crop centre in image pixels.
         size_wh: crop size in image pixels.
         input_wh: network input, width and height in pixels.
-        rotation: degrees; positive turns the crop window clockwise on the photograph (and its content
+        rotation: degrees; positive turns the crop window clockwise on the image (and its content
             counter-clockwise).
     """
     scale = input_wh[0] / size_wh[0]
@@ -70,3 +70,17 @@ def mirror(width: int) -> Float[np.ndarray, "2 3"]:
 def inside_image(xy: Float[np.ndarray, "*shape 2"], width: int, height: int) -> Bool[np.ndarray, "*shape"]:
     """True where a point lies on a pixel of a `width` x `height` image."""
     return (xy[..., 0] > -0.5) & (xy[..., 0] < width - 0.5) & (xy[..., 1] > -0.5) & (xy[..., 1] < height - 0.5)
+
+
+def pixel_of(xy: Float[np.ndarray, "*shape 2"]) -> Int[np.ndarray, "*shape 2"]:
+    """Column and row of the pixel that a point lies on."""
+    return np.floor(xy + 0.5).astype(int)
+
+
+def at(values: Shaped[np.ndarray, "H W"], xy: Float[np.ndarray, "*shape 2"]) -> Shaped[np.ndarray, "*shape"]:
+    """The pixels under points; 0 or False outside."""
+    pixel = pixel_of(xy)
+    inside = ((pixel >= 0) & (pixel < values.shape[::-1])).all(axis=-1)
+    found = np.zeros(inside.shape, values.dtype)
+    found[inside] = values[pixel[inside, 1], pixel[inside, 0]]
+    return found

@@ -79,7 +79,7 @@ class FeatureGate(nn.Module):
         self.gate = nn.Linear(width + channels, width)
 
     def forward(self, nodes: Float[Tensor, "B J D"], features: Float[Tensor, "B J C"]) -> Float[Tensor, "B J D"]:
-        """Nodes that know what the photograph shows at their place."""
+        """Nodes that know what the image shows at their place."""
         return nodes + torch.sigmoid(self.gate(torch.cat([nodes, features], -1))) * self.embed(features)
 
 

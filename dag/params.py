@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dag.errors import UserError
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -22,14 +22,14 @@ class Block(BaseModel):
 
 
 class Render(Block):
-    """A set of rendered photographs (datasets/figures/render.py)."""
+    """A set of rendered images (datasets/synthetic/render.py)."""
 
     train: Count
     val: Count
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
-    people: Annotated[int, Field(ge=1, le=8)]
-    occlusion: Share
+    max_persons: Annotated[int, Field(ge=1, le=8)]
+    occlusion: Fraction
     seed: Seed
 
 
@@ -50,7 +50,7 @@ class Parts(Block):
 class Convert(Block):
     """What happens to rows that break a rule."""
 
-    bad_rows: Literal["stop", "drop"]
+    invalid_annotations: Literal["stop", "drop"]
 
 
 class Data(Block):
@@ -58,7 +58,7 @@ class Data(Block):
 
     dataset: Name
     relabelled: bool
-    occlusion: Share
+    occlusion: Fraction
     input_width: Annotated[int, Field(ge=32, multiple_of=32)]
     input_height: Annotated[int, Field(ge=32, multiple_of=32)]
 
@@ -72,7 +72,7 @@ class Parser(Block):
     """A human-parsing network (CE2P) that is trained on label maps."""
 
     parts: Annotated[list[Name], Field(min_length=1)]
-    trunk: Literal["narrow", "resnet50", "resnet101"]
+    backbone: Literal["narrow", "resnet50", "resnet101"]
     input: Annotated[int, Field(ge=64, multiple_of=32)]
     epochs: Count
     batch_size: Count
@@ -84,14 +84,14 @@ class Pool(Block):
     """How people are cut out, and which cut-outs are good enough."""
 
     parser: str
-    max_contested: Share
-    max_border: Share
+    max_ambiguous: Fraction
+    max_border: Fraction
     min_height: Positive
     min_joints: Count
-    min_joints_inside: Share
-    max_fragment_share: Share
-    min_mask_iou: Share
-    max_hidden_share: Share
+    min_joints_inside: Fraction
+    max_fragment_ratio: Fraction
+    min_mask_iou: Fraction
+    max_occlusion_ratio: Fraction
 
 
 class Relabel(Block):
@@ -105,7 +105,7 @@ class Relabel(Block):
 class MaskJoints(Block):
     """Rectangles put over joints; sizes in input pixels."""
 
-    p: Share
+    p: Fraction
     min_count: Count
     max_count: Count
     min_size: Positive
@@ -113,13 +113,13 @@ class MaskJoints(Block):
 
 
 class PasteInstance(Block):
-    """People of the pool pasted into the crop."""
+    """Instances of the pool pasted into the crop."""
 
-    p: Share
+    p: Fraction
     min_scale: Positive
     max_scale: Positive
     max_rotation: Annotated[float, Field(ge=0, le=180)]
-    max_covered: Share
+    max_covered: Fraction
 
 
 class Cache(Block):
@@ -137,7 +137,7 @@ class Model(Block):
 
     backbone: Name
     head: Name
-    coding: Literal["msra", "dark", "udp"]
+    codec: Literal["msra", "dark", "udp"]
     sigma: Positive
     adam: bool
     graph: bool
@@ -172,20 +172,20 @@ class Loss(Block):
 class Augment(Block):
     """Geometry of training crops (HRNet's protocol), and joints masked anew in every epoch."""
 
-    flip: Share
+    flip: Fraction
     rotation: Annotated[float, Field(ge=0)]
-    rotation_p: Share
+    rotation_p: Fraction
     scale: Annotated[float, Field(ge=0, lt=1)]
-    half_body: Share
-    mask_joints: Share
+    half_body: Fraction
+    mask_joints: Fraction
 
 
 class Photometric(Block):
     """Largest changes of training crops' brightness, contrast and colour balance, as shares."""
 
-    brightness: Share
-    contrast: Share
-    colour: Share
+    brightness: Fraction
+    contrast: Fraction
+    colour: Fraction
 
 
 class Train(Block):
@@ -195,15 +195,15 @@ class Train(Block):
     batch_size: Count
     accumulate: Count
     learning_rate: Positive
-    warmup: Annotated[int, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0)]
     milestones: list[Count]
-    clip: Annotated[float, Field(ge=0)]
+    max_grad_norm: Annotated[float, Field(ge=0)]
     ema: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "bf16"]
     compile: bool
     validate_every: Count
     early_stop: Annotated[int, Field(ge=0)]
-    keep: Literal["last", "best"]
+    checkpoint: Literal["last", "best"]
     weights: str | None
     augment: Augment
     photometric: Photometric
@@ -215,18 +215,23 @@ class Protocol(Block):
 
     dataset: Name
     split: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    labels: str
+    annotations: str
     boxes: str
 
 
-class Evaluate(Block):
-    """Decoding and protocols."""
+class Predict(Block):
+    """Flip test and non-maximum suppression."""
 
     flip: bool
-    output: Literal["heatmap", "simcc", "graph"]
     batch_size: Count
     nms: Literal["hard", "soft"]
     nms_threshold: Annotated[float, Field(gt=0, le=1)]
+
+
+class Evaluate(Block):
+    """Evaluation protocols, and the output whose metrics are the headline."""
+
+    output: Literal["heatmap", "simcc", "graph"]
     protocols: dict[Name, Protocol]
 
 
@@ -259,8 +264,20 @@ class Params(Block):
     attention: Attention
     graph: Graph
     train: Train
+    predict: Predict
     evaluate: Evaluate
     engine: Engine
+
+    def protocol(self, name: str) -> Protocol:
+        """The evaluation protocol `name`.
+
+        Raises:
+            UserError: there is no such protocol; the known ones are listed.
+        """
+        if name not in self.evaluate.protocols:
+            known = ", ".join(self.evaluate.protocols)
+            raise UserError("unknown protocol", where="params.yaml", expected=f"one of {known}", got=repr(name))
+        return self.evaluate.protocols[name]
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
@@ -301,7 +318,7 @@ def _fault(fault: Mapping[str, Any]) -> str:
 
 
 def _block_at(loc: tuple) -> type[Block]:
-    """The block class at a place such as ("cache", "mask_joints") or ("render", "figures")."""
+    """The block class at a place such as ("cache", "mask_joints") or ("render", "synthetic")."""
     block: type[Block] = Params
     for key in loc:
         field = block.model_fields.get(str(key))

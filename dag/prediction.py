@@ -1,17 +1,21 @@
 """What a model says of one person; one row of a predictions table."""
 
+import json
+import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
+from dag.annotation import table_skeleton
 from dag.errors import UserError
-from dag.files import whole_file
-from dag.person import table_skeleton
+from dag.files import whole_file, whole_folder, write_json
 from dag.skeleton import Skeleton
 
 
@@ -21,7 +25,7 @@ class Prediction:
 
     Attributes:
         output: what made it: "heatmap", "graph" or "mean_pose".
-        image_id: the photograph.
+        image_id: the image.
         person_id: the annotated person whose box was used.
         keypoints_xy: image pixels, pixel-index frame.
         joint_scores: a score a joint, 0 to about 1.
@@ -86,3 +90,52 @@ def read_predictions(path: str | Path) -> tuple[list[Prediction], Skeleton]:
     skeleton = table_skeleton(table, path)
     arrays = [(np.array(r.pop("keypoints_xy")).reshape(-1, 2), np.array(r.pop("joint_scores"))) for r in rows]
     return [Prediction(**row, keypoints_xy=xy, joint_scores=s) for row, (xy, s) in zip(rows, arrays)], skeleton
+
+
+PREDICTIONS_FILE = "predictions.parquet"
+"""The table of predictions in a folder of stage predict."""
+
+
+def coco_results(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Predictions in COCO's results format; a keypoint is x, y, score.
+
+    `person_id` is the annotation whose box was used, where one was.
+    """
+    return [
+        {
+            "image_id": prediction.image_id,
+            "category_id": 1,
+            **({"person_id": prediction.person_id} if prediction.person_id >= 0 else {}),
+            "keypoints": np.column_stack([prediction.keypoints_xy, prediction.joint_scores]).ravel().tolist(),
+            "score": prediction.score,
+        }
+        for prediction in predictions
+    ]
+
+
+def write_prediction_folder(folder: Path, predictions: Sequence[Prediction], skeleton: Skeleton) -> None:
+    """Write `predictions.parquet` and, for each output, COCO results `<output>.json`; all or nothing."""
+    with whole_folder(folder) as partial:
+        write_predictions(partial / PREDICTIONS_FILE, list(predictions), skeleton)
+        for output, found in outputs_of(predictions).items():
+            write_json(partial / f"{output}.json", coco_results(found))
+
+
+def write_submission(folder: Path, predictions: Sequence[Prediction], *, split: str, name: str) -> Path:
+    """Write a zip as COCO's server takes it: `person_keypoints_<split>2017_<name>_results.json`, zipped alone.
+
+    Raises:
+        UserError: nothing was predicted, or a name that is no part of a file's name.
+    """
+    if not predictions:
+        raise UserError("nothing to submit", where=folder, expected="predictions of this output", got=0)
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise UserError("not a name", expected="letters, digits, . _ -", got=repr(name))
+    stem = f"person_keypoints_{split}2017_{name}_results"
+    entries = [
+        {key: entry[key] for key in ("image_id", "category_id", "keypoints", "score")}
+        for entry in coco_results(predictions)
+    ]
+    with whole_file(folder / f"{stem}.zip") as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{stem}.json", json.dumps(entries, allow_nan=False))
+    return folder / f"{stem}.zip"

@@ -18,7 +18,7 @@ class Skeleton:
     Attributes:
         name: key in `SKELETONS`, or the name of a skeleton of the user's own.
         joints: joint names; their order is the order of every `[J, ...]` array.
-        pairs: (left, right) names that change places in a mirrored photograph.
+        pairs: (left, right) names that change places in a mirrored image.
         bones: (name, name) edges, undirected.
         sigmas: per-joint OKS constants, in units of sqrt(person area).
     """

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from dag.data.cache import write_cache
-from dag.data.cache_sheet import write_cache_sheet
+from dag.cache.build import write_cache
+from dag.parallel import Workers
 from dag.params import load_params
+from dag.sheets.cache import write_cache_sheet
 from dag.stage import run
-from dag.work import Workers
 
 
-def cache(persons: Path, pool: Path, out: Path, sheet: Path) -> None:
+def cache(annotations: Path, pool: Path, out: Path, sheet: Path) -> None:
     """Write the crop cache of the train split and a sheet of examples to look at."""
     params = load_params()
     write_cache(
         out,
-        persons,
+        annotations,
         pool,
         params.datasets[params.data.dataset].root,
         input_wh=params.data.input_wh,

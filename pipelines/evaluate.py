@@ -1,60 +1,33 @@
-"""Stage `evaluate`: every figure of every output of the model, beside the mean pose."""
+"""Stage `evaluate`: all metrics of every output of the model, beside those of the mean pose."""
 
 from pathlib import Path
 
-from dag.boxes import boxes_of, crop_areas, evaluated_people, read_detections
-from dag.errors import UserError
-from dag.evaluation.arrays import truth_of
-from dag.evaluation.figures import all_figures
-from dag.evaluation.mean_pose import place_mean_pose, read_mean_pose
+from dag.annotation import read_split
+from dag.evaluation.coco.arrays import ground_truth_of, results_by_output
+from dag.evaluation.metrics import all_metrics, protocol_metrics, relabelled_joints
 from dag.evaluation.plots import write_plots
-from dag.evaluation.protocol import (
-    protocol_metrics,
-    relabelled_joints,
-    results_by_output,
-    rows_of,
-    suppress,
-    write_protocol,
-)
 from dag.files import whole_folder, write_json
-from dag.inference import predict_poses, torch_device
+from dag.image import read_image_table
 from dag.params import load_params
-from dag.photograph import read_photographs
+from dag.prediction import PREDICTIONS_FILE, read_predictions
 from dag.stage import run
-from dag.weights import load_model
 
 
-def evaluate(
-    protocol: str, persons: Path, photographs: Path, boxes: Path, model: Path, predictions: Path, results: Path
-) -> None:
-    """Predict the people in the BOXES of a protocol (PERSONS: their own) and compare with the truth."""
+def evaluate(protocol: str, annotations: Path, images: Path, predictions: Path, results: Path) -> None:
+    """Compare PREDICTIONS with the ANNOTATIONS of a protocol; write metrics and plots to the folder RESULTS."""
     params = load_params()
-    if protocol not in params.evaluate.protocols:
-        raise UserError("unknown protocol", expected=f"one of {', '.join(params.evaluate.protocols)}", got=protocol)
-    chosen, settings = params.evaluate.protocols[protocol], params.evaluate
-    rows, skeleton = rows_of(persons, chosen.split)
-    known = read_photographs(photographs, chosen.split)
-    detected = boxes != persons
-    sought = read_detections(boxes, known) if detected else boxes_of(evaluated_people(rows))
-    network, input_wh = load_model(model)
-    root, engine = params.datasets[chosen.dataset].root, params.engine
-    network.to(torch_device(engine.device))
-    options = {"flip": settings.flip, "batch_size": settings.batch_size, "workers": engine.workers}
-    found = predict_poses(network, sought, root, skeleton, input_wh=input_wh, **options)
-    found += place_mean_pose(read_mean_pose(model / "mean_pose.json", skeleton), sought)
-    if detected:
-        areas = crop_areas(sought, input_wh)
-        found = suppress(found, areas, skeleton, nms=settings.nms, threshold=settings.nms_threshold)
-    write_protocol(predictions, found, skeleton)
+    split = params.protocol(protocol).split
+    persons, skeleton = read_split(annotations, split)
+    found, _ = read_predictions(predictions / PREDICTIONS_FILE)
     outputs = results_by_output(found, skeleton)
-    truth = truth_of(rows, skeleton, [photograph.image_id for photograph in known])
-    figures = {output: all_figures(truth, those, skeleton) for output, those in outputs.items()}
+    gt = ground_truth_of(persons, skeleton, [image.image_id for image in read_image_table(images, split)])
+    metrics = {output: all_metrics(gt, those, skeleton) for output, those in outputs.items()}
     with whole_folder(results) as partial:
-        relabelled = relabelled_joints(truth)
+        relabelled = relabelled_joints(gt)
         labels = {"relabelled_joints": relabelled} if relabelled else {}
-        write_json(partial / "metrics.json", protocol_metrics(figures, settings.output) | labels)
-        write_json(partial / "figures.json", figures)
-        write_plots(partial / "plots", truth, outputs, skeleton)
+        write_json(partial / "metrics.json", protocol_metrics(metrics, params.evaluate.output) | labels)
+        write_json(partial / "all_metrics.json", metrics)
+        write_plots(partial / "plots", gt, outputs, skeleton)
 
 
 if __name__ == "__main__":

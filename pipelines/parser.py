@@ -5,27 +5,27 @@ from pathlib import Path
 
 import torch
 
-from dag.data.parsing.ce2p import Ce2p
-from dag.data.parsing.checkpoint import load_parsing_weights
-from dag.data.parsing.folder import save_parser
-from dag.data.parsing.labels import common_labels
-from dag.data.parsing.parts import Parts
+from dag.callbacks.resume_state import file_hash, remove_state, state_folder
 from dag.errors import UserError
 from dag.files import whole_folder, write_json
 from dag.params import load_params
+from dag.parsing.ce2p import Ce2p
+from dag.parsing.checkpoint import load_parsing_weights
+from dag.parsing.folder import save_parser
+from dag.parsing.labels import common_labels
+from dag.parsing.parts import Parts
+from dag.parsing.training.crops import PartCrops
+from dag.parsing.training.metrics import parsing_metrics
+from dag.parsing.training.module import ParserTraining, measure
+from dag.parsing.training.train import train_parser
+from dag.sheets.parser import write_parser_sheet
 from dag.stage import run
-from dag.training.parser.crops import PartCrops
-from dag.training.parser.metrics import parsing_metrics
-from dag.training.parser.module import ParserTraining, measure
-from dag.training.parser.sheet import write_parser_sheet
-from dag.training.parser.train import train_parser
-from dag.training.state import file_hash, remove_state, state_folder
 
 STATE = Path(".dag/parser")
 
 
 def parser(name: str, parts: Path, out: Path, results: Path) -> None:
-    """Train the parser NAME of params.yaml on tables of the folder PARTS; write it to OUT, its figures to RESULTS."""
+    """Train the parser NAME of params.yaml on tables of the folder PARTS; write it to OUT, its metrics to RESULTS."""
     params = load_params()
     settings, engine = params.parser[name], params.engine
     if unknown := [table for table in settings.parts if table not in params.parts]:
@@ -38,19 +38,19 @@ def parser(name: str, parts: Path, out: Path, results: Path) -> None:
     crops = PartCrops(tables, "train", labels, side, augment=True, seed=seed)
     val_crops = PartCrops(tables, "val", labels, side, augment=False, seed=seed)
     torch.manual_seed(seed)
-    network = Ce2p(len(labels), settings.trunk)
+    network = Ce2p(len(labels), settings.backbone)
     if settings.weights:
         load_parsing_weights(network, settings.weights)
     module = ParserTraining(network, learning_rate=settings.learning_rate, seed=seed)
     state = state_folder(STATE / name, [settings.model_dump(), seed, *map(file_hash, files)])
     options = {"epochs": settings.epochs, "batch_size": batch_size, "seed": seed, "device": engine.device}
     train_parser(module, crops, val_crops, labels, workers=0, state=state, **options)
-    figures = parsing_metrics(measure(network, val_crops, len(labels), batch_size), labels)
+    metrics = parsing_metrics(measure(network, val_crops, len(labels), batch_size), labels)
     with whole_folder(out) as partial:
-        save_parser(partial, network, labels, trunk=settings.trunk, side=side)
+        save_parser(partial, network, labels, backbone=settings.backbone, side=side)
     with whole_folder(results) as partial:
         shutil.copytree(state / "live" / "plots", partial / "plots", dirs_exist_ok=True)
-        write_json(partial / "metrics.json", {**figures, "crops": {"train": len(crops), "val": len(val_crops)}})
+        write_json(partial / "metrics.json", {**metrics, "crops": {"train": len(crops), "val": len(val_crops)}})
         write_parser_sheet(partial / "sheet.jpg", network, val_crops, labels)
     remove_state(state)
 

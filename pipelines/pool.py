@@ -1,25 +1,25 @@
-"""Stage `pool`: every good person of the training photographs, cut out."""
+"""Stage `pool`: every good person of the training images, cut out."""
 
 from pathlib import Path
 
 import typer
 
-from dag.data.cutout import Pool
-from dag.data.parsing.load import load_parser
-from dag.data.pool import build_pool, pool_metrics
-from dag.data.quality import write_quality
-from dag.data.sheet import write_pool_sheet
+from dag.annotation import read_annotations
 from dag.files import write_json
+from dag.parallel import Workers
 from dag.params import load_params
-from dag.person import read_persons
+from dag.parsing.load import load_parser
+from dag.pool.build import build_pool, pool_metrics
+from dag.pool.pool import Pool
+from dag.pool.quality import write_quality
+from dag.sheets.drawing import write_pool_sheet
 from dag.stage import run
-from dag.work import Workers
 
 
-def pool(persons: Path, parser: str, out: Path, quality: Path, metrics: Path, sheet: Path) -> None:
-    """Cut people out of the training photographs into OUT; figures to QUALITY and METRICS, pictures to SHEET."""
+def pool(annotations: Path, parser: str, out: Path, quality: Path, metrics: Path, sheet: Path) -> None:
+    """Cut people out of the training images into OUT; metrics to QUALITY and METRICS, pictures to SHEET."""
     params = load_params()
-    people, skeleton = read_persons(persons, "train")
+    people, skeleton = read_annotations(annotations, "train")
     qualities = build_pool(
         out,
         people,
@@ -29,12 +29,12 @@ def pool(persons: Path, parser: str, out: Path, quality: Path, metrics: Path, sh
         **params.pool.model_dump(exclude={"parser"}),
         workers=Workers(params.engine.workers, params.engine.backend, params.engine.cluster),
     )
-    figures = pool_metrics(qualities)
+    metrics = pool_metrics(qualities)
     write_quality(quality, qualities)
-    write_json(metrics, figures)
+    write_json(metrics, metrics)
     write_pool_sheet(sheet, Pool(out), skeleton)
-    if not figures["accepted"]:
-        typer.echo(f"warning: the pool is empty; of {len(people)} people rejected: {figures['rejected']}", err=True)
+    if not metrics["accepted"]:
+        typer.echo(f"warning: the pool is empty; of {len(people)} people rejected: {metrics['rejected']}", err=True)
 
 
 if __name__ == "__main__":

@@ -5,34 +5,36 @@ from pathlib import Path
 
 import torch
 
-from dag.boxes import evaluated_people
-from dag.data.batches import PersonCrops
+from dag.annotation import read_annotations
+from dag.boxes import evaluated_persons
+from dag.cache.batches import PersonCrops
+from dag.callbacks.resume_state import file_hash, remove_state, state_folder
 from dag.errors import UserError
-from dag.evaluation.mean_pose import fit_mean_pose, write_mean_pose
 from dag.files import whole_folder
-from dag.inference import torch_device
-from dag.model import build_model
+from dag.inference.mean_pose import fit_mean_pose, write_mean_pose
+from dag.inference.predictor import torch_device
+from dag.models.pose import build_model
 from dag.params import load_params
-from dag.person import read_persons
 from dag.stage import run
 from dag.training.data import PoseData
+from dag.training.initialisation import initialise
 from dag.training.module import PoseTraining
-from dag.training.start import load_start
-from dag.training.state import file_hash, remove_state, state_folder
 from dag.training.train import train_pose
-from dag.training.validation import validation_figures
+from dag.training.validation import validation_metrics
 
 STATE = Path(".dag/train")
 
 
-def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
+def train(cache: Path, annotations: Path, out: Path, results: Path) -> None:
     """Train on CACHE, validate on the val split of PERSONS; write the model to OUT and the curves to RESULTS."""
     params = load_params()
     settings, engine = params.train, params.engine
-    rows, skeleton = read_persons(persons)
+    rows, skeleton = read_annotations(annotations)
     val_rows = [row for row in rows if row.split == "val"]
-    if (settings.keep == "best" or settings.early_stop) and not evaluated_people(val_rows):
-        raise UserError("nobody to validate on", where=persons, do="set train.keep: last and train.early_stop: 0")
+    if (settings.checkpoint == "best" or settings.early_stop) and not evaluated_persons(val_rows):
+        raise UserError(
+            "nobody to validate on", where=annotations, do="set train.checkpoint: last and train.early_stop: 0"
+        )
     torch.manual_seed(params.seed)
     model = build_model(
         **params.model.model_dump(),
@@ -42,7 +44,7 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
         input_wh=params.data.input_wh,
     )
     if settings.weights:
-        print(f"{settings.weights}: {load_start(model, settings.weights)}")
+        print(f"{settings.weights}: {initialise(model, settings.weights)}")
     crops = PersonCrops(cache, occluded=params.data.occlusion, seed=params.seed, **settings.augment.model_dump())
     workers = engine.workers if torch_device(engine.device).type == "cuda" else 0
     data = PoseData(crops, settings.batch_size, params.seed, workers)
@@ -52,27 +54,27 @@ def train(cache: Path, persons: Path, out: Path, results: Path) -> None:
         **settings.loss.model_dump(),
         **settings.photometric.model_dump(),
         learning_rate=settings.learning_rate,
-        warmup=settings.warmup,
+        warmup_steps=settings.warmup_steps,
         milestones=settings.milestones,
         seed=params.seed,
     )
     shaped_by = params.model_dump(include={"seed", "data", "model", "attention", "graph", "train"})
-    state = state_folder(STATE, [shaped_by, file_hash(cache / "manifest.json"), file_hash(persons)])
-    figures = validation_figures(
+    state = state_folder(STATE, [shaped_by, file_hash(cache / "manifest.json"), file_hash(annotations)])
+    metrics = validation_metrics(
         val_rows,
         params.datasets[params.data.dataset].root,
         skeleton,
         input_wh=params.data.input_wh,
-        batch_size=params.evaluate.batch_size,
+        batch_size=params.predict.batch_size,
         sheet=state / "samples.jpg",
     )
     how = settings.model_dump(
-        include={"epochs", "validate_every", "precision", "compile", "ema", "clip", "accumulate", "early_stop"}
+        include={"epochs", "validate_every", "precision", "compile", "ema", "max_grad_norm", "accumulate", "early_stop"}
     ) | engine.model_dump(include={"device", "devices", "nodes", "strategy"})
-    if not train_pose(module, data, figures=figures, state=state, **how):
+    if not train_pose(module, data, metrics=metrics, state=state, **how):
         return
     with whole_folder(out) as partial:
-        shutil.copytree(state / settings.keep, partial, dirs_exist_ok=True)
+        shutil.copytree(state / settings.checkpoint, partial, dirs_exist_ok=True)
         write_mean_pose(partial / "mean_pose.json", fit_mean_pose([r for r in rows if r.split == "train"]), skeleton)
     with whole_folder(results) as partial:
         shutil.copytree(state / "live", partial, dirs_exist_ok=True)

@@ -11,13 +11,13 @@ from pycocotools.cocoeval import COCOeval
 from dag.skeleton import COCO17
 
 
-def random_set(seed: int, photographs: int = 12) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Annotations and results: ties, photographs without people or results, crowds, people without keypoints, v = 3,
-    sizes on both sides of every bound, more than 20 results a photograph, scores that are all the same."""
+def random_set(seed: int, num_images: int = 12) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Annotations and results: ties, num_images without people or results, crowds, people without keypoints, v = 3,
+    sizes on both sides of every bound, more than 20 results an image, scores that are all the same."""
     rng = np.random.default_rng(seed)
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
-    for image in range(photographs):
+    for image in range(num_images):
         people = [_person(rng, image) for _ in range(rng.integers(0, 5))]
         annotations += people
         for _ in range(rng.integers(0, 30)):
@@ -33,7 +33,7 @@ def random_set(seed: int, photographs: int = 12) -> tuple[dict[str, Any], list[d
     for number, annotation in enumerate(annotations, 1):
         annotation["id"] = number
     category = {"id": 1, "name": "person", "keypoints": list(COCO17.joints), "skeleton": []}
-    images = [{"id": image} for image in range(photographs)]
+    images = [{"id": image} for image in range(num_images)]
     return {"images": images, "annotations": annotations, "categories": [category]}, results
 
 
@@ -55,13 +55,13 @@ def _person(rng: np.random.Generator, image: int) -> dict[str, Any]:
 
 
 def pycocotools_metrics(content: dict[str, Any], results: list[dict[str, Any]]) -> list[float]:
-    """The ten figures, as pycocotools computes them."""
+    """The ten metrics, as pycocotools computes them."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth: Any = COCO()
-        truth.dataset = {"info": {}, **content}
-        truth.createIndex()
-        found: Any = truth.loadRes([dict(result) for result in results])
-        evaluation: Any = COCOeval(truth, found, "keypoints")
+        gt: Any = COCO()
+        gt.dataset = {"info": {}, **content}
+        gt.createIndex()
+        found: Any = gt.loadRes([dict(result) for result in results])
+        evaluation: Any = COCOeval(gt, found, "keypoints")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dag.data.cache import write_cache
-from dag.data.convert import Split, convert_coco
-from dag.data.cutout import write_pool
-from dag.data.figures.coco import write_figures
-from dag.person import Source
+from dag.annotation import Source
+from dag.cache.build import write_cache
+from dag.convert.convert import Split, convert_coco
+from dag.parallel import Workers
+from dag.pool.pool import write_pool
 from dag.skeleton import COCO17
-from dag.work import Workers
+from dag.synthetic.coco import write_synthetic
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,7 +30,7 @@ def real_data() -> Path:
     """The folder with `data/`, `models/` and `golden/` that DAG_REAL_DATA names; skips where it is unset."""
     folder = os.environ.get("DAG_REAL_DATA")
     if folder is None:
-        reason = "DAG_REAL_DATA is unset: no real photographs, models or golden figures to test on"
+        reason = "DAG_REAL_DATA is unset: no real images, models or golden metrics to test on"
         pytest.fail(reason) if os.environ.get("DAG_REQUIRE_REAL") == "1" else pytest.skip(reason)
     return Path(folder)
 
@@ -46,16 +46,23 @@ class Rendered:
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    """16 + 6 rendered photographs, through the real converter and the real cache."""
+    """16 + 6 rendered images, through the real converter and the real cache."""
     folder = tmp_path_factory.mktemp("rendered")
-    found = Rendered(folder / "figures", folder / "persons.parquet", folder / "cache")
-    write_figures(
-        found.root, {"train": 16, "val": 6}, width=320, height=240, people=3, occlusion=0.3, seed=5, workers=Workers(1)
+    found = Rendered(folder / "synthetic", folder / "annotations.parquet", folder / "cache")
+    write_synthetic(
+        found.root,
+        {"train": 16, "val": 6},
+        width=320,
+        height=240,
+        max_persons=3,
+        occlusion=0.3,
+        seed=5,
+        workers=Workers(1),
     )
     splits = [Split(s, found.root / f"annotations/person_keypoints_{s}.json", s) for s in ("train", "val")]
     convert_coco(
-        found.root, splits, dataset="figures", skeleton=COCO17, source=Source.RENDERED, bad_rows="stop", workers=1,
-        images=True, out=found.persons, photographs=folder / "photographs.parquet", report=folder / "report.json",
+        found.root, splits, dataset="synthetic", skeleton=COCO17, source=Source.RENDERED, invalid_annotations="stop", workers=1,
+        check_images=True, out=found.persons, images=folder / "images.parquet", report=folder / "report.json",
     )  # fmt: skip
     write_pool(folder / "pool.arrow", [], COCO17)
     write_cache(

@@ -1,4 +1,4 @@
-"""Small random photographs, people and cut-outs for tests that need the shape of data, not its looks."""
+"""Small random images, people and cut-outs for tests that need the shape of data, not its looks."""
 
 from pathlib import Path
 
@@ -6,26 +6,26 @@ import cv2
 import numpy as np
 import pycocotools.mask
 
-from dag.data.cutout import Cutout, write_pool
-from dag.data.people import People
-from dag.person import Person, Source, write_persons
+from dag.annotation import PersonAnnotation, Source, write_annotations
+from dag.augmentation.instances import Instances
+from dag.pool.pool import Cutout, write_pool
 from dag.skeleton import COCO17
 
 
-def make_people(rng: np.random.Generator, count: int = 2, width: int = 240, height: int = 320) -> People:
-    """People with joints anywhere in a crop, visible, hidden and unlabelled; the target has visible ones."""
+def make_people(rng: np.random.Generator, count: int = 2, width: int = 240, height: int = 320) -> Instances:
+    """Instances with joints anywhere in a crop, visible, occluded and unlabelled; the target has visible ones."""
     shape = (count, len(COCO17))
     visibility = rng.choice([0, 1, 2, 2, 3], shape).astype(np.int8)
     visibility[0, :4] = 2
     xy = rng.uniform(0, [width - 1, height - 1], (*shape, 2)) * (visibility > 0)[..., None]
     source = np.where(visibility > 0, Source.ANNOTATED, Source.NONE).astype(np.int8)
-    return People(xy, visibility, source, np.zeros(shape, np.int8))
+    return Instances(xy, visibility, source, np.zeros(shape, np.int8))
 
 
 def make_cutout(
     rng: np.random.Generator, person_id: int = 1, image_path: str = "pool.png", height: int = 120, width: int = 60
 ) -> Cutout:
-    """An opaque ellipse with all joints inside it, the last one hidden."""
+    """An opaque ellipse with all joints inside it, the last one occluded."""
     alpha = np.zeros((height, width), np.uint8)
     cv2.ellipse(alpha, (width // 2, height // 2), (width // 2 - 2, height // 2 - 2), 0, 0, 360, 255, -1)
     rows, columns = np.nonzero(alpha)
@@ -52,14 +52,14 @@ def make_person(
     is_crowd: bool = False,
     mask: bool = True,
     split: str = "train",
-) -> Person:
-    """A row of a 160 x 120 photograph whose joints lie in its box and whose mask fills its box."""
+) -> PersonAnnotation:
+    """A row of a 160 x 120 image whose joints lie in its box and whose mask fills its box."""
     x, y, width, height = bbox_xywh
     joints = len(COCO17)
     visibility = rng.choice([1, 2, 2], joints).astype(np.int8) * np.int8(labelled)
     region = np.zeros((120, 160), np.uint8, order="F")
     region[round(y) : round(y + height), round(x) : round(x + width)] = 1
-    return Person(
+    return PersonAnnotation(
         dataset="toy",
         split=split,
         image_id=image_id,
@@ -80,12 +80,12 @@ def make_person(
     )
 
 
-def make_toy_set(folder: Path, photographs: int = 3, cutouts: int = 3) -> None:
-    """Write `persons.parquet`, `pool.arrow` and `photos/`: per photograph two people, one unlabelled, one crowd."""
+def make_toy_set(folder: Path, images: int = 3, cutouts: int = 3) -> None:
+    """Write `annotations.parquet`, `pool.arrow` and `photos/`: per image two people, one unlabelled, one crowd."""
     rng = np.random.default_rng(0)
     (folder / "photos").mkdir(parents=True)
     persons = []
-    for image_id in range(1, photographs + 1):
+    for image_id in range(1, images + 1):
         cv2.imwrite(str(folder / f"photos/{image_id}.png"), rng.integers(0, 256, (120, 160, 3), dtype=np.uint8))
         number = image_id * 10
         persons += [
@@ -95,5 +95,5 @@ def make_toy_set(folder: Path, photographs: int = 3, cutouts: int = 3) -> None:
             make_person(rng, number + 3, image_id, (130, 80, 29, 39), labelled=False, is_crowd=True),
         ]
     persons.append(make_person(rng, 999, 99, (10, 10, 50, 90), split="val"))
-    write_persons(folder / "persons.parquet", persons, COCO17)
+    write_annotations(folder / "annotations.parquet", persons, COCO17)
     write_pool(folder / "pool.arrow", (make_cutout(rng, n, f"{n}.png") for n in range(1, cutouts + 1)), COCO17)

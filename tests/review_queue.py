@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dag.data.relabel.candidates import SCHEMA
-from dag.person import Person, write_persons
+from dag.annotation import PersonAnnotation, write_annotations
+from dag.relabel.candidates import SCHEMA
 from dag.skeleton import COCO17
 from tests.review_scene import HEIGHT, POSE, WIDTH, a_person, unlabelled
 
 JOINTS = {"left_wrist": 9, "right_wrist": 10, "left_ankle": 15}
 
 
-def a_row(person: Person, joint: str, **changes: Any) -> dict[str, Any]:
+def a_row(person: PersonAnnotation, joint: str, **changes: Any) -> dict[str, Any]:
     """A proposal that waits: where the joint of a whole pose would be."""
     number = JOINTS[joint]
     x, y = (person.bbox_xywh[:2] + POSE[number] * person.bbox_xywh[2:]).tolist()
@@ -33,18 +33,18 @@ def write_queue(path: Path, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
 
 
-def a_pair(image: int) -> list[Person]:
-    """Two people of a photograph whose wrists and left ankles are not labelled."""
+def a_pair(image: int) -> list[PersonAnnotation]:
+    """Two people of an image whose wrists and left ankles are not labelled."""
     return [unlabelled(a_person(image, number, 0, 0), *JOINTS.values()) for number in (0, 1)]
 
 
-def write_review_scene(folder: Path) -> list[Person]:
-    """Four photographs of two people with three proposals each, but for the fourth photograph, which has none."""
+def write_review_scene(folder: Path) -> list[PersonAnnotation]:
+    """Four images of two people with three proposals each, but for the fourth image, which has none."""
     people = [person for image in (1, 2, 3, 4) for person in a_pair(image)]
     (folder / "photos/val").mkdir(parents=True)
     for image in (1, 2, 3, 4):
         picture = np.random.default_rng(image).integers(90, 140, (HEIGHT, WIDTH, 1), dtype=np.uint8).repeat(3, axis=2)
         cv2.imwrite(str(folder / f"photos/val/{image}.png"), picture)
-    write_persons(folder / "persons.parquet", people, COCO17)
+    write_annotations(folder / "annotations.parquet", people, COCO17)
     write_queue(folder / "queue.parquet", [a_row(person, joint) for person in people[:6] for joint in JOINTS])
     return people

@@ -1,4 +1,4 @@
-"""A tiny set to look at: three photographs of two people, ground truth and three outputs."""
+"""A tiny set to look at: three images of two people, ground truth and three outputs."""
 
 import importlib
 import sys
@@ -12,7 +12,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
-from dag.person import Occluder, Person, Source, Visibility, write_persons
+from dag.annotation import Occluder, PersonAnnotation, Source, Visibility, write_annotations
 from dag.prediction import Prediction, write_predictions
 from dag.review.database import running_database
 from dag.skeleton import COCO17
@@ -31,12 +31,12 @@ class Scene:
     """Where the files lie, and what is in them."""
 
     folder: Path
-    persons: list[Person]
+    persons: list[PersonAnnotation]
     predictions: list[Prediction]
 
     @property
     def persons_path(self) -> Path:
-        return self.folder / "persons.parquet"
+        return self.folder / "annotations.parquet"
 
     @property
     def predictions_path(self) -> Path:
@@ -56,19 +56,19 @@ def import_fiftyone(config: pytest.Config, folder: Path) -> None:
         importlib.import_module("fiftyone")
 
 
-def a_person(image: int, number: int, hidden: int, relabelled: int) -> Person:
-    """The second person of a photograph stands to the right; its first `hidden` joints are hidden, and so on."""
+def a_person(image: int, number: int, occluded: int, relabelled: int) -> PersonAnnotation:
+    """The second person of an image stands to the right; its first `occluded` joints are occluded, and so on."""
     box = np.array([20.0 + 150 * number, 15.0, 100.0, 205.0])
     visibility = np.full(17, Visibility.VISIBLE, dtype=np.int8)
-    visibility[:hidden] = Visibility.HIDDEN
-    visibility[hidden : hidden + relabelled] = Visibility.RELABELLED
+    visibility[:occluded] = Visibility.OCCLUDED
+    visibility[occluded : occluded + relabelled] = Visibility.RELABELLED
     source = np.where(visibility == Visibility.RELABELLED, Source.RELABELLED, Source.ANNOTATED).astype(np.int8)
     occluder = np.where(visibility == Visibility.VISIBLE, Occluder.UNKNOWN, Occluder.PERSON).astype(np.int8)
     mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     left, top, width, height = box.astype(int)
     cv2.ellipse(mask, (left + width // 2, top + height // 2), (width // 2, height // 2), 0, 0, 360, 1, -1)
     runs: Any = pycocotools.mask.encode(np.asfortranarray(mask))
-    return Person(
+    return PersonAnnotation(
         dataset="tiny",
         split="val",
         image_id=image,
@@ -87,7 +87,7 @@ def a_person(image: int, number: int, hidden: int, relabelled: int) -> Person:
     )
 
 
-def unlabelled(person: Person, *joints: int) -> Person:
+def unlabelled(person: PersonAnnotation, *joints: int) -> PersonAnnotation:
     keep = np.ones(17, dtype=bool)
     keep[list(joints)] = False
     return replace(
@@ -99,8 +99,8 @@ def unlabelled(person: Person, *joints: int) -> Person:
     )
 
 
-def a_prediction(person: Person, output: str) -> Prediction:
-    """The pose moved right by the output's shift, more in photographs of higher number."""
+def a_prediction(person: PersonAnnotation, output: str) -> Prediction:
+    """The pose moved right by the output's shift, more in images of higher number."""
     whole = person.bbox_xywh[:2] + POSE * person.bbox_xywh[2:]
     moved = whole + [SHIFTS[output] + 2.0 * person.image_id, 0.0]
     scores = np.linspace(0.3, 0.9, 17)
@@ -108,9 +108,9 @@ def a_prediction(person: Person, output: str) -> Prediction:
 
 
 def write_scene(folder: Path) -> Scene:
-    """Render the photographs and write rows and predictions below `folder`."""
-    hidden = {(1, 0): (3, 0), (1, 1): (0, 2), (2, 0): (12, 0), (2, 1): (5, 4), (3, 0): (0, 0), (3, 1): (0, 0)}
-    persons = [a_person(image, number, *joints) for (image, number), joints in hidden.items()]
+    """Render the images and write rows and predictions below `folder`."""
+    occluded = {(1, 0): (3, 0), (1, 1): (0, 2), (2, 0): (12, 0), (2, 1): (5, 4), (3, 0): (0, 0), (3, 1): (0, 0)}
+    persons = [a_person(image, number, *joints) for (image, number), joints in occluded.items()]
     persons[0] = unlabelled(persons[0], 3, 4)
     predictions = [a_prediction(person, output) for output in SHIFTS for person in persons]
     crowd = replace(unlabelled(persons[5], *range(17)), person_id=99, is_crowd=True, segmentation=None)
@@ -120,6 +120,6 @@ def write_scene(folder: Path) -> Scene:
         noise = np.random.default_rng(image).integers(90, 140, (HEIGHT, WIDTH, 1), dtype=np.uint8)
         cv2.imwrite(str(folder / f"photos/val/{image}.png"), np.repeat(noise, 3, axis=2))
     made = Scene(folder, persons, predictions)
-    write_persons(made.persons_path, persons, COCO17)
+    write_annotations(made.persons_path, persons, COCO17)
     write_predictions(made.predictions_path, predictions, COCO17)
     return made

@@ -1,11 +1,11 @@
-"""Standing people on constructed photographs: joints, outline and box are known to the pixel."""
+"""Standing people on constructed images: joints, outline and box are known to the pixel."""
 
 import cv2
 import numpy as np
 import pycocotools.mask
 from jaxtyping import Bool
 
-from dag.person import Person, Source
+from dag.annotation import PersonAnnotation, Source
 from dag.skeleton import COCO17
 
 WIDTH, HEIGHT = 200, 220
@@ -18,7 +18,7 @@ JOINTS = np.array(
 
 
 def outline(left: int, top: int) -> Bool[np.ndarray, "220 200"]:
-    """The body's pixels on the photograph."""
+    """The body's pixels on the photo."""
     canvas = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     xy = (JOINTS + (left, top)).astype(np.int32)
     cv2.circle(canvas, xy[0].tolist(), 13, 1, -1)
@@ -39,20 +39,20 @@ def standing(
     masked: bool = True,
     visibility: dict[int, int] | None = None,
     is_crowd: bool = False,
-    true_occluder: dict[int, int] | None = None,
-) -> Person:
+    gt_occluder: dict[int, int] | None = None,
+) -> PersonAnnotation:
     """A row whose joints are visible but for `visibility`; its mask is `mask`, by default its outline."""
     mask = outline(left, top) if mask is None else mask
     rows, columns = np.nonzero(mask)
     flags = np.full(len(COCO17), 0 if is_crowd else 2, dtype=np.int8)
-    truth = np.zeros(len(COCO17), dtype=np.int8)
+    gt = np.zeros(len(COCO17), dtype=np.int8)
     for joint, flag in (visibility or {}).items():
         flags[joint] = flag
-    for joint, kind in (true_occluder or {}).items():
-        truth[joint] = kind
+    for joint, kind in (gt_occluder or {}).items():
+        gt[joint] = kind
     box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
     runs = pycocotools.mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return Person(
+    return PersonAnnotation(
         dataset="toy",
         split="train",
         image_id=1,
@@ -68,11 +68,11 @@ def standing(
         visibility_source=np.where(flags > 0, Source.ANNOTATED, Source.NONE).astype(np.int8),
         occluder=np.zeros(len(COCO17), dtype=np.int8),
         segmentation=runs["counts"].decode() if masked else None,
-        true_occluder=truth if true_occluder is not None else None,
+        gt_occluder=gt if gt_occluder is not None else None,
     )
 
 
-def photograph(*masks: Bool[np.ndarray, "220 200"]) -> np.ndarray:
+def photo(*masks: Bool[np.ndarray, "220 200"]) -> np.ndarray:
     """Bright bodies, yellow down to row 125 and red below, on black."""
     image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     for mask in masks:

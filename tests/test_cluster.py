@@ -13,21 +13,21 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from dag.data.parsing.masks import MaskParser
-from dag.data.pool import build_pool
-from dag.data.relabel.candidates import write_candidates
-from dag.data.relabel.decide import relabel
-from dag.data.relabel.reviewed import apply
+from dag.annotation import write_annotations
 from dag.errors import UserError
-from dag.person import write_persons
+from dag.parallel import Workers
+from dag.parsing.masks import MaskParser
+from dag.pool.build import build_pool
+from dag.relabel.candidates import write_candidates
+from dag.relabel.decide import relabel
+from dag.relabel.reviewed import apply
 from dag.skeleton import COCO17
-from dag.work import Workers
+from tests.cache.test_build import _bytes, _cache
 from tests.imports import ROOT
 from tests.makers import make_toy_set
-from tests.test_cache import _bytes, _cache
-from tests.test_pool import everybody, root  # noqa: F401, a fixture
-from tests.test_quality import LIMITS
-from tests.test_relabel import NOTHING, rows_of_all_kinds
+from tests.pool.test_build import everybody, root  # noqa: F401, a fixture
+from tests.pool.test_quality import LIMITS
+from tests.relabel.test_decide import NOTHING, rows_of_all_kinds
 
 
 class Cluster:
@@ -95,12 +95,18 @@ def cluster(together: Cluster) -> Cluster:
 def test_cache(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By relative names: the workers are in another folder."""
     monkeypatch.chdir(tmp_path)
-    make_toy_set(tmp_path, photographs=60)
+    make_toy_set(tmp_path, images=60)
     _cache(tmp_path, "one")
     _cache(Path(), "cluster", workers=LosesOne(cluster))
     assert _bytes(tmp_path / "cluster") == _bytes(tmp_path / "one")
     assert len(_bytes(tmp_path / "one")) == 61
-    assert {path.name for path in tmp_path.iterdir()} == {"one", "cluster", "persons.parquet", "photos", "pool.arrow"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "one",
+        "cluster",
+        "annotations.parquet",
+        "photos",
+        "pool.arrow",
+    }
 
 
 def test_pool(
@@ -134,7 +140,7 @@ def test_relabel(cluster: Cluster, tmp_path: Path) -> None:
     files = []
     for workers in (Workers(1), LosesOne(cluster)):
         found = relabel(rows, COCO17, NOTHING, margin=2.0, min_confidence=0.8, workers=workers)
-        write_persons(tmp_path / "rows", apply(rows, found, COCO17), COCO17)
+        write_annotations(tmp_path / "rows", apply(rows, found, COCO17), COCO17)
         write_candidates(tmp_path / "queue", found)
         files.append([(tmp_path / name).read_bytes() for name in ("rows", "queue")])
     assert files[0] == files[1]
@@ -155,7 +161,7 @@ def test_errors_of_tasks_come_through(cluster: Cluster) -> None:
 
 
 def test_cluster_without_workers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dag.work.TIMEOUT", 1)
+    monkeypatch.setattr("dag.parallel.TIMEOUT", 1)
     cluster = Cluster(tmp_path)
     try:
         with Client(cluster.address, timeout=60, set_as_default=False):

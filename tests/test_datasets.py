@@ -14,15 +14,15 @@ from PIL import Image
 from ruamel.yaml import YAML
 from scipy.io import loadmat, savemat
 
-from dag.data.cache import write_cache
-from dag.data.cutout import write_pool
-from dag.data.duplicates import without_leaks
-from dag.data.masks import decode_mask
-from dag.data.shards import Shards
-from dag.evaluation.mean_pose import fit_mean_pose
-from dag.person import Occluder, Person, Source, read_persons
+from dag.annotation import Occluder, PersonAnnotation, Source, read_annotations
+from dag.cache.build import write_cache
+from dag.cache.shards import Shards
+from dag.convert.duplicates import without_leaks
+from dag.inference.mean_pose import fit_mean_pose
+from dag.masks import decode_mask
+from dag.parallel import Workers
+from dag.pool.pool import write_pool
 from dag.skeleton import COCO17, CROWDPOSE14, Skeleton
-from dag.work import Workers
 from tests.imports import ROOT
 
 
@@ -32,17 +32,17 @@ def convert(name: str, folder: Path, root: Path, annotations: str, *options: str
     out, report = folder / f"{name}.parquet", folder / f"{name}.json"
     command = [sys.executable, str(ROOT / f"datasets/{name}/convert.py"), "--root", str(root)]
     command += ["--annotations", str(root / annotations)]
-    command += ["--out", str(out), "--photographs", str(folder / "photographs.parquet"), "--report", str(report)]
+    command += ["--out", str(out), "--images", str(folder / "images.parquet"), "--report", str(report)]
     command += options
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
     if done.returncode:
         assert not out.exists()
         assert not report.exists()
         return None, None, done.stderr
-    return read_persons(out), json.loads(report.read_text()), done.stderr
+    return read_annotations(out), json.loads(report.read_text()), done.stderr
 
 
-def flags(people: list[Person]) -> Counter:
+def flags(people: list[PersonAnnotation]) -> Counter:
     """Visibility numbers of all people, crowds too."""
     return Counter(np.concatenate([person.visibility for person in people]).tolist())
 
@@ -66,7 +66,7 @@ def test_coco(real_data: Path, tmp_path: Path) -> None:
         mine = [person for person in people if person.split == split]
         assert flags(mine) == raw_flags(root / f"annotations/person_keypoints_{split}2017.json")
         assert all(person.image_hash for person in mine)
-    assert report["train"]["people"] == 236
+    assert report["train"]["instances"] == 236
 
 
 def test_crowdpose_without_photographs(real_data: Path, tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def test_crowdpose_without_photographs(real_data: Path, tmp_path: Path) -> None:
         assert person.area == pytest.approx(0.53 * boxes[person.person_id][2] * boxes[person.person_id][3])
         assert set(person.visibility_source.tolist()) <= {Source.NONE, Source.LABEL_FLAG_ONLY}
     wrong = sum(p["num_keypoints"] != sum(flag > 0 for flag in p["keypoints"][2::3]) for p in raw["annotations"])
-    assert report["mended"]["val"] == {"width and height swapped": [], "num_keypoints counted anew": wrong}
+    assert report["corrected"]["val"] == {"width and height swapped": [], "num_keypoints counted anew": wrong}
 
 
 @pytest.fixture
 def crowdpose(real_data: Path, tmp_path: Path) -> Path:
-    """The two photographs, under the official names."""
+    """The two images, under the official names."""
     root = tmp_path / "crowdpose"
     shutil.copytree(real_data / "data/crowdpose/images", root / "images")
     (root / "json").mkdir()
@@ -107,11 +107,11 @@ def test_swapped_width_and_height_are_mended(crowdpose: Path, tmp_path: Path, op
     right = {image["id"]: 0.0 for image in content["images"]}
     for person in content["annotations"]:
         right[person["image_id"]] = max(right[person["image_id"]], person["bbox"][0] + person["bbox"][2])
-    # Without photographs only people that leave the entry's width tell.
+    # Without images only people that leave the entry's width tell.
     told = [image for image in content["images"] if not options or right[image["id"]] > image["width"] + 1]
     expected = [image["file_name"] for image in told]
     assert expected
-    assert report["mended"]["test"]["width and height swapped"] == expected
+    assert report["corrected"]["test"]["width and height swapped"] == expected
     if not options:
         sizes = {p.image_path: (p.image_width, p.image_height) for p in people}
         assert sizes == {path: size_of(crowdpose / path) for path in sizes}
@@ -127,7 +127,7 @@ def test_ochuman_in_coco_form(real_data: Path, tmp_path: Path) -> None:
 
 
 def native_ochuman(root: Path) -> Path:
-    """OCHuman's own json with two photographs: one person whole, one without joints."""
+    """OCHuman's own json with two images: one person whole, one without joints."""
     names = [*COCO17.joints, "head", "neck"]
     order = np.random.default_rng(0).permutation(len(names)).tolist()
     keypoints = [number for place in order for number in (10 + place, 20 + place, place % 4)]
@@ -181,7 +181,7 @@ def test_lsp_extended(real_data: Path, tmp_path: Path) -> None:
     assert skeleton == CROWDPOSE14
     assert len(people) == 4500
     assert flags(people) == Counter({2: int((joints[:, 2] == 1).sum()), 0: int((joints[:, 2] != 1).sum())})
-    assert (report["train"]["people"], report["val"]["people"]) == (4000, 500)
+    assert (report["train"]["instances"], report["val"]["instances"]) == (4000, 500)
 
 
 def test_lsp_photographs_and_joint_names(real_data: Path, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ HAND = Skeleton(
 
 
 def custom(root: Path, **changes: Any) -> Path:
-    """Three photographs of hands with joints of their own."""
+    """Three images of hands with joints of their own."""
     rng = np.random.default_rng(1)
     (root / "annotations").mkdir(parents=True)
     (root / "photos").mkdir()

@@ -36,7 +36,7 @@ def test_lit_pixel_stays_on_its_joint(seed: int, flipped: bool) -> None:
     photo = np.zeros((400, 400), np.float32)
     x, y = joint.astype(int)
     if not inside_image(joint[None], 399, 399)[0]:
-        pytest.fail("the test's own joint must lie in the photograph")
+        pytest.fail("the test's own joint must lie in the image")
     photo[y, x] = 255
     photo = cv2.GaussianBlur(photo, (0, 0), 2)
     warped = cv2.warpAffine(photo, input_from_photo, INPUT_WH, flags=cv2.INTER_LINEAR).astype(float)

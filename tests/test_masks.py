@@ -1,4 +1,4 @@
-"""Masks and boxes on the photograph's pixels, exactly as pycocotools decodes them."""
+"""Masks and boxes on the image's pixels, exactly as pycocotools decodes them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,21 +7,21 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
-from dag.data.coco_json import read_coco
-from dag.data.masks import decode_mask, in_box, mask_area, mask_window, union_of_masks
-from dag.person import Person
+from dag.annotation import PersonAnnotation
+from dag.convert.coco import read_coco
+from dag.masks import decode_mask, in_box, mask_area, mask_window, union_of_masks
 from dag.skeleton import COCO17
 from tests.standing import HEIGHT, WIDTH, outline, standing
 
 
-def whole(person: Person) -> np.ndarray:
-    """The peer: all of the photograph."""
+def whole(person: PersonAnnotation) -> np.ndarray:
+    """The peer: all of the image."""
     size = [person.image_height, person.image_width]
     return pycocotools.mask.decode({"size": size, "counts": person.segmentation.encode()}).astype(bool)
 
 
-def with_mask(mask: np.ndarray) -> Person:
-    """A row of a photograph of the mask's size."""
+def with_mask(mask: np.ndarray) -> PersonAnnotation:
+    """A row of an image of the mask's size."""
     counts = pycocotools.mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
     return replace(standing(1, 20), image_height=mask.shape[0], image_width=mask.shape[1], segmentation=counts)
 
@@ -50,7 +50,7 @@ def windows(rng: np.random.Generator, height: int, width: int) -> Iterator[tuple
         yield left, top, int(rng.integers(1, width + 4)), int(rng.integers(1, height + 4))
 
 
-def agree(person: Person, rng: np.random.Generator) -> None:
+def agree(person: PersonAnnotation, rng: np.random.Generator) -> None:
     """Every window of a row's mask is what the whole mask has there."""
     mask = whole(person)
     assert mask_area(person) == mask.sum()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dag.cli.presets import preset_names, use_preset
 from dag.errors import UserError
 from dag.params import load_params
-from dag.presets import preset_names, use_preset
 from tests.imports import ROOT
 
 PRESETS = ROOT / "presets"
@@ -27,9 +27,9 @@ def test_input_size_is_width_then_height() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ("bad_rows: stop", "bad_row: stop", "unknown key 'bad_row' in convert, known: bad_rows"),
+        ("invalid_annotations: stop", "bad_row: stop", "unknown key 'bad_row' in convert, known: invalid_annotations"),
         ("seed: 1\n\nrender", "seeed: 1\n\nrender", "unknown key 'seeed' in the top level, known: seed, render"),
-        ("people: 4", "peoples: 4", "unknown key 'peoples' in render.figures, known: train, val"),
+        ("people: 4", "peoples: 4", "unknown key 'peoples' in render.synthetic, known: train, val"),
         ("min_size: 10", "min_siz: 10", "unknown key 'min_siz' in cache.mask_joints, known: p, min_count"),
         ("epochs: 21", "epochs: many", "train.epochs: Input should be a valid integer, got 'many'"),
         ("adam: true ", "adam: 1 ", "model.adam: Input should be a valid boolean, got 1"),
@@ -73,9 +73,9 @@ def test_preset_keeps_comments_and_says_what_changed(tmp_path: Path, monkeypatch
     use_preset("default", PRESETS, path)
     assert path.read_text() == (PRESETS / "default.yaml").read_text()
     changes = use_preset("sample_coco", PRESETS, path)
-    assert ("data.dataset", "figures", "coco") in changes
+    assert ("data.dataset", "synthetic", "coco") in changes
     assert ("datasets.coco.root", "-", "/somewhere/data/coco") in changes
-    assert ("render.figures.seed", 1, "-") in changes
+    assert ("render.synthetic.seed", 1, "-") in changes
     assert "# feature pixels, training only" in path.read_text()
     assert use_preset("sample_coco", PRESETS, path) == []
 

@@ -18,8 +18,8 @@ from ruamel.yaml import YAML
 from tests.imports import ROOT
 
 STAGES = (
-    "render@figures", "convert@figures", "dedupe", "parts@figures", "parser@ce2p", "pool", "relabel", "cache", "train",
-    "evaluate@figures_val",
+    "render@synthetic", "convert@synthetic", "dedupe", "parts@synthetic", "parser@ce2p", "pool", "relabel", "cache", "train",
+    "evaluate@synthetic_val",
 )  # fmt: skip
 ENVIRONMENT = {
     **os.environ,
@@ -76,15 +76,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_stage_wrote_its_outputs(project: Path) -> None:
     assert set(lock(project)) == set(STAGES)
-    metrics = json.loads((project / "results/evaluate/figures_val/metrics.json").read_text())
-    figures = json.loads((project / "results/evaluate/figures_val/figures.json").read_text())
-    assert list(figures) == ["heatmap", "graph", "mean_pose"]
-    assert all(0 <= one["AP"] <= 1 for one in figures.values())
-    assert metrics["AP"] == figures["graph"]["AP"]
-    assert metrics["people"] > 5
+    metrics = json.loads((project / "results/evaluate/synthetic_val/metrics.json").read_text())
+    metrics = json.loads((project / "results/evaluate/synthetic_val/all_metrics.json").read_text())
+    assert list(metrics) == ["heatmap", "graph", "mean_pose"]
+    assert all(0 <= one["AP"] <= 1 for one in metrics.values())
+    assert metrics["AP"] == metrics["graph"]["AP"]
+    assert metrics["instances"] > 5
     for output in ("heatmap", "graph", "mean_pose"):
-        results = json.loads((project / f"predictions/figures_val/{output}.json").read_text())
-        assert len(results) == metrics["people"]
+        results = json.loads((project / f"predictions/synthetic_val/{output}.json").read_text())
+        assert len(results) == metrics["instances"]
     assert not list(project.glob("**/*.partial"))
     assert not list((project / ".dag").glob("*/*/*")), "a finished stage leaves no scratch"
 
@@ -112,7 +112,7 @@ def test_the_graph_is_the_design(project: Path) -> None:
 
 def test_summary_shows_every_output(project: Path) -> None:
     output = run(project, sys.executable, "-m", "dag", "summary")
-    for word in ("figures_val", "heatmap", "graph", "mean_pose", "Where to look"):
+    for word in ("synthetic_val", "heatmap", "graph", "mean_pose", "Where to look"):
         assert word in output
 
 
@@ -170,12 +170,12 @@ def test_experiments_compare(project: Path) -> None:
     table = json.loads(run(project, "dvc", "exp", "show", "--json"))
     shown = {row["name"]: row["revs"][0]["data"] for row in table[1]["experiments"]}
     assert set(shown) == {"tiny-base-1", "tiny-graph-1"}
-    metrics = {n: d["metrics"]["results/evaluate/figures_val/metrics.json"]["data"] for n, d in shown.items()}
+    metrics = {n: d["metrics"]["results/evaluate/synthetic_val/metrics.json"]["data"] for n, d in shown.items()}
     assert shown["tiny-graph-1"]["params"]["params.yaml"]["data"]["model"]["adam"] is False
     assert metrics["tiny-graph-1"]["output"] == "graph"
     assert metrics["tiny-base-1"]["output"] == "heatmap"
     lines = run(project, *dag, "report", "--study", "tiny.yaml", "--figure", "AR50").splitlines()
-    values = [figures["AR50"] for figures in (metrics["tiny-base-1"], metrics["tiny-graph-1"])]
+    values = [metrics["AR50"] for metrics in (metrics["tiny-base-1"], metrics["tiny-graph-1"])]
     found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "| graph | graph " in line]
     assert found == [["graph", "graph", "1", f"{100 * values[1]:.1f}", f"{100 * (values[1] - values[0]):+.1f}"]]
     assert "<svg" in (project / "tiny.html").read_text()
@@ -192,19 +192,19 @@ def test_every_stage_runs_on_real_photographs(real_data: Path, tmp_path: Path) -
     assert f"root: {real_data}/data/coco" in params
     run(project, "dvc", "repro")
     metrics = json.loads((project / "results/evaluate/coco_val/metrics.json").read_text())
-    assert metrics["people"] == 112
+    assert metrics["instances"] == 112
     metrics = json.loads((project / "results/evaluate/ochuman_test/metrics.json").read_text())
-    assert metrics["people"] == 5
+    assert metrics["instances"] == 5
     assert json.loads((project / "results/pool/metrics.json").read_text())["accepted"] >= 5
     relabelled = json.loads((project / "results/relabel/metrics.json").read_text())
-    assert relabelled["hidden"]["decided"]["object"] > 100
+    assert relabelled["occluded"]["decided"]["object"] > 100
     assert relabelled["unlabelled"]["joints"] > 1000
     assert relabelled["recovery"]["ours"]["OKS50"] > relabelled["recovery"]["nearest_joint"]["OKS50"] + 0.1
     assert 0.85 <= relabelled["recovery"]["region90"] <= 0.96
-    truth = json.loads((real_data / "data/coco/annotations/person_keypoints_val2017.json").read_text())
+    gt = json.loads((real_data / "data/coco/annotations/person_keypoints_val2017.json").read_text())
     relabelled = json.loads((project / "data/relabelled/person_keypoints_val_re.json").read_text())
     keypoints = {person["id"]: person["keypoints"] for person in relabelled["annotations"]}
-    for person in truth["annotations"]:
+    for person in gt["annotations"]:
         before, after = person["keypoints"], keypoints[person["id"]]
         joints = [(before[i : i + 3], after[i : i + 3]) for i in range(0, len(before), 3)]
         assert all(old[:2] == new[:2] for old, new in joints if old[2] > 0), "a labelled joint has moved"

@@ -1,4 +1,4 @@
-"""How a stage script ends: options, defaults, one line for what the user can mend."""
+"""How a stage script ends: options, defaults, one line for what the user can repair."""
 
 import subprocess
 import sys

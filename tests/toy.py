@@ -1,14 +1,14 @@
-"""People and predictions made of random numbers."""
+"""Instances and predictions made of random numbers."""
 
 import numpy as np
 
-from dag.person import Person
+from dag.annotation import PersonAnnotation
 from dag.prediction import Prediction
 from dag.skeleton import Skeleton
 
 
-def people(skeleton: Skeleton, count: int, seed: int = 0, first_id: int = 1) -> list[Person]:
-    """People of random size, two to a photograph."""
+def people(skeleton: Skeleton, count: int, seed: int = 0, first_id: int = 1) -> list[PersonAnnotation]:
+    """Instances of random size, two to an image."""
     rng = np.random.default_rng(seed)
     joints = len(skeleton)
     rows = []
@@ -18,7 +18,7 @@ def people(skeleton: Skeleton, count: int, seed: int = 0, first_id: int = 1) -> 
         visibility = rng.integers(0, 3, joints).astype(np.int8)
         xy = np.array([left, top]) + rng.random((joints, 2)) * [width, height]
         rows.append(
-            Person(
+            PersonAnnotation(
                 dataset="toy",
                 split="val",
                 image_id=number // 2,
@@ -38,8 +38,8 @@ def people(skeleton: Skeleton, count: int, seed: int = 0, first_id: int = 1) -> 
     return rows
 
 
-def predict(persons: list[Person], error: float, seed: int = 0) -> list[Prediction]:
-    """The truth, each person off by a random share (up to `error`) of the box's size."""
+def predict(persons: list[PersonAnnotation], error: float, seed: int = 0) -> list[Prediction]:
+    """The ground_truth, each person off by a random share (up to `error`) of the box's size."""
     rng = np.random.default_rng(seed)
     return [
         Prediction(

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from dag.boxes import boxes_of, evaluated_people
-from dag.data.batches import PersonCrops
-from dag.model import build_model
-from dag.person import read_persons
+from dag.annotation import read_annotations
+from dag.boxes import boxes_of, evaluated_persons
+from dag.cache.batches import PersonCrops
+from dag.models.pose import build_model
 from dag.prediction import write_predictions
 from dag.stage import run
 from dag.training.data import PoseData
 from dag.training.module import PoseTraining
 from dag.training.train import train_pose
-from dag.training.validation import predict_together, validation_figures
+from dag.training.validation import predict_together, validation_metrics
 
 LIVELY = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half_body": 0.3}
 
@@ -31,7 +31,7 @@ def make_module(**changes: object) -> PoseTraining:
     model = build_model("hrnet_tiny", adam=True, graph=True, detach=True, width=32, blocks=2)
     settings = {
         "input_wh": (96, 128), "multi_person": 1.0, "target": 1.0, "graph": 0.1, "brightness": 0.1,
-        "contrast": 0.1, "colour": 0.1, "learning_rate": 0.002, "warmup": 0, "milestones": [2], "seed": 1,
+        "contrast": 0.1, "colour": 0.1, "learning_rate": 0.002, "warmup_steps": 0, "milestones": [2], "seed": 1,
     }  # fmt: skip
     return PoseTraining(model, **{**settings, **changes})  # type: ignore[arg-type]
 
@@ -81,21 +81,21 @@ def train(rendered: Any, state: Path, module: dict[str, Any], settings: dict[str
         for layer in training.modules():
             if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
                 layer.eval()
-    rows, skeleton = read_persons(rendered.persons, "val")
+    rows, skeleton = read_annotations(rendered.persons, "val")
     options = {"input_wh": (96, 128), "batch_size": 8, "sheet": state / "samples.jpg"}
-    figures = validation_figures(rows, rendered.root, skeleton, **options)
+    metrics = validation_metrics(rows, rendered.root, skeleton, **options)
     crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
     if largest:
         os.chdir(state.parent)  # no DVC repository, whose database may be larger
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    train_pose(training, PoseData(crops, batch_size or 8, seed=1, workers=0), figures=figures, state=state, **settings)
+    train_pose(training, PoseData(crops, batch_size or 8, seed=1, workers=0), metrics=metrics, state=state, **settings)
 
 
 def predict(rendered: Any, path: Path) -> None:
     """The val people's predictions by two processes, written by each to `path` and its rank."""
     torch.distributed.init_process_group("gloo", rank=int(os.environ["LOCAL_RANK"]), world_size=2)
-    rows, skeleton = read_persons(rendered.persons, "val")
-    boxes = boxes_of(evaluated_people(rows))
+    rows, skeleton = read_annotations(rendered.persons, "val")
+    boxes = boxes_of(evaluated_persons(rows))
     model = make_module().model
     found = predict_together(model, boxes, rendered.root, skeleton, input_wh=(96, 128), batch_size=8)
     write_predictions(path / f"{torch.distributed.get_rank()}.parquet", found, skeleton)

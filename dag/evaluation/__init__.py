@@ -6,7 +6,7 @@ from typing import Any
 from dag.errors import UserError
 from dag.skeleton import Skeleton
 
-PROTOCOLS = ("coco", "crowdpose", "ochuman", "lsp_extended", "figures")
+PROTOCOLS = ("coco", "crowdpose", "ochuman", "lsp_extended", "synthetic")
 
 
 def evaluate_keypoints(
@@ -28,15 +28,15 @@ def evaluate_keypoints(
 
     Returns:
         `AP AP50 AP75 AP_M AP_L AR AR50 AR75 AR_M AR_L` first, None where there is nobody to find; 0 where nothing was
-        found; the rest of `all_figures` by dotted names.
+        found; the rest of `all_metrics` by dotted names.
 
     Raises:
         UserError: unknown protocol (the known ones are named), or files that are not what they should be.
     """
-    from dag.evaluation.figures import all_figures, flat
-    from dag.evaluation.read import read_results, read_truth
+    from dag.evaluation.coco.files import read_ground_truth, read_results
+    from dag.evaluation.metrics import all_metrics, flat
 
     if protocol not in PROTOCOLS:
         raise UserError("unknown protocol", expected=f"one of {', '.join(PROTOCOLS)}", got=repr(protocol))
-    truth, bones = read_truth(ground_truth, area_from_box=protocol == "crowdpose", skeleton=skeleton)
-    return flat(all_figures(truth, read_results(results, truth, bones), bones))
+    loaded, skeleton = read_ground_truth(ground_truth, area_from_box=protocol == "crowdpose", skeleton=skeleton)
+    return flat(all_metrics(loaded, read_results(results, loaded, skeleton), skeleton))

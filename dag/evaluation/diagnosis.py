@@ -3,7 +3,7 @@
 Ronchi & Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation, ICCV 2017. We differ from their
 coco-analyze in three things. A joint that is close to its own place (similarity of at least .5) is never an inversion
 or swap; theirs is, if it is still closer to another joint. Where own mirrored joint and another person's joint are
-equally close, we say inversion. `mended` puts a joint where the truth has it; theirs leaves it somewhat off.
+equally close, we say inversion. `corrected` puts a joint where the ground truth has it; theirs leaves it somewhat off.
 """
 
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-from dag.evaluation.arrays import Results, Truth
-from dag.evaluation.oks import joint_similarity
-from dag.evaluation.strata import Figures, joint_masks
+from dag.evaluation.coco.arrays import GroundTruth, Results
+from dag.evaluation.coco.oks import joint_similarity
+from dag.evaluation.strata import Metrics, joint_masks
 from dag.skeleton import Skeleton
 
 GOOD = 0.85
@@ -38,10 +38,10 @@ class Diagnosis:
     """Of every result.
 
     Attributes:
-        person: index into the truth of the person that it is about; -1 for none who should be found.
+        person: index into the ground truth of the person that it is about; -1 for none who should be found.
         kind: `ErrorKind` numbers; -1 where the joint is not labelled or the result is about nobody.
         similarity: to the joint's true place, 0 to 1; NaN where `kind` is -1.
-        swapped_with: index into the truth of the person whose joint was found instead; -1 where `kind` is not SWAP.
+        swapped_with: index into the ground truth of the person whose joint was found instead; -1 where `kind` is not SWAP.
     """
 
     person: Int[np.ndarray, " D"]
@@ -50,7 +50,7 @@ class Diagnosis:
     swapped_with: Int[np.ndarray, "D J"]
 
 
-def diagnose(truth: Truth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton) -> Diagnosis:
+def diagnose(gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton) -> Diagnosis:
     """The kind of error of every labelled joint of every person who should be found and is.
 
     With the similarity `joint_similarity` of the found joint to a place, in the scale of the person whose place it is:
@@ -59,15 +59,15 @@ def diagnose(truth: Truth, results: Results, person_of: Int[np.ndarray, " D"], s
     whichever is more similar, inversion where both are. MISS: none of these.
 
     Args:
-        person_of: index into the truth of the person that each result is about; -1 for none. Nobody twice.
+        person_of: index into the ground truth of the person that each result is about; -1 for none. Nobody twice.
     """
     person = person_of.copy()
-    person[person_of >= 0] = np.where(truth.wanted[person_of[person_of >= 0]], person_of[person_of >= 0], -1)
+    person[person_of >= 0] = np.where(gt.wanted[person_of[person_of >= 0]], person_of[person_of >= 0], -1)
     asked = np.flatnonzero(person >= 0)
     mine, found_xy = person[asked], results.keypoints_xy[asked]
-    labelled = truth.visibility[mine] > 0
-    own, mirrored = _similarities(truth, mine, found_xy, skeleton)
-    other, whose = _closest_other(truth, mine, found_xy, labelled & (own < CLOSE), skeleton)
+    labelled = gt.visibility[mine] > 0
+    own, mirrored = _similarities(gt, mine, found_xy, skeleton)
+    other, whose = _closest_other(gt, mine, found_xy, labelled & (own < CLOSE), skeleton)
     kind = np.select(
         [own >= GOOD, own >= CLOSE, (mirrored >= CLOSE) & (mirrored >= other), other >= CLOSE],
         [ErrorKind.GOOD, ErrorKind.JITTER, ErrorKind.INVERSION, ErrorKind.SWAP],
@@ -82,24 +82,24 @@ def diagnose(truth: Truth, results: Results, person_of: Int[np.ndarray, " D"], s
 
 
 def _similarities(
-    truth: Truth, person: Int[np.ndarray, " n"], found_xy: Float[np.ndarray, "n J 2"], skeleton: Skeleton
+    gt: GroundTruth, person: Int[np.ndarray, " n"], found_xy: Float[np.ndarray, "n J 2"], skeleton: Skeleton
 ) -> tuple[Float[np.ndarray, "n J"], Float[np.ndarray, "n J"]]:
     """Of found joints to a person's same joints, and to those of the other side; -1 where those are not labelled."""
-    mirror, area, sigmas = skeleton.flip_index, truth.area[person], skeleton.sigma_array
-    truth_xy, labelled = truth.keypoints_xy[person], truth.visibility[person] > 0
-    same = joint_similarity(found_xy, truth_xy, area, sigmas)
-    other_side = joint_similarity(found_xy, truth_xy[:, mirror], area, sigmas)
+    mirror, area, sigmas = skeleton.flip_index, gt.area[person], skeleton.sigma_array
+    gt_xy, labelled = gt.keypoints_xy[person], gt.visibility[person] > 0
+    same = joint_similarity(found_xy, gt_xy, area, sigmas)
+    other_side = joint_similarity(found_xy, gt_xy[:, mirror], area, sigmas)
     return np.where(labelled, same, -1.0), np.where(labelled[:, mirror], other_side, -1.0)
 
 
 def _closest_other(
-    truth: Truth,
+    gt: GroundTruth,
     mine: Int[np.ndarray, " n"],
     found_xy: Float[np.ndarray, "n J 2"],
     lost: Bool[np.ndarray, "n J"],
     skeleton: Skeleton,
 ) -> tuple[Float[np.ndarray, "n J"], Int[np.ndarray, "n J"]]:
-    """The most similar joint, same or other side, of anybody else in the photograph: how similar, and whose.
+    """The most similar joint, same or other side, of anybody else in the image: how similar, and whose.
 
     Only rows with a joint that `lost` names are looked at; -1 elsewhere. Of equals, the person who comes first.
     """
@@ -107,46 +107,46 @@ def _closest_other(
     rows = np.flatnonzero(lost.any(1))
     if not len(rows):
         return best, whose
-    by_image = np.argsort(truth.image_id, kind="stable")
-    photograph = truth.image_id[by_image]
-    start = np.searchsorted(photograph, truth.image_id[mine[rows]], "left")
-    count = np.searchsorted(photograph, truth.image_id[mine[rows]], "right") - start
+    by_image = np.argsort(gt.image_id, kind="stable")
+    image = gt.image_id[by_image]
+    start = np.searchsorted(image, gt.image_id[mine[rows]], "left")
+    count = np.searchsorted(image, gt.image_id[mine[rows]], "right") - start
     first = np.cumsum(count) - count
     row = np.repeat(np.arange(len(rows)), count)
     who = by_image[np.arange(len(row)) + np.repeat(start - first, count)]
-    similarity = np.maximum(*_similarities(truth, who, found_xy[rows[row]], skeleton))
-    similarity[(who == mine[rows[row]]) | truth.is_crowd[who]] = -1.0  # oneself is among them: no group is empty
+    similarity = np.maximum(*_similarities(gt, who, found_xy[rows[row]], skeleton))
+    similarity[(who == mine[rows[row]]) | gt.is_crowd[who]] = -1.0  # oneself is among them: no group is empty
     best[rows] = np.maximum.reduceat(similarity, first)
-    candidate = np.where(similarity == best[rows[row]], who[:, None], len(truth))
+    candidate = np.where(similarity == best[rows[row]], who[:, None], len(gt))
     whose[rows] = np.minimum.reduceat(candidate, first)
     return best, whose
 
 
-def mended(truth: Truth, results: Results, diagnosis: Diagnosis, kind: ErrorKind) -> Results:
-    """The results with all joints of one kind put where the truth has them; scores stay."""
+def corrected(gt: GroundTruth, results: Results, diagnosis: Diagnosis, kind: ErrorKind) -> Results:
+    """The results with all joints of one kind put where the ground truth has them; scores stay."""
     result, joint = np.nonzero(diagnosis.kind == kind)
     keypoints_xy = results.keypoints_xy.copy()
-    keypoints_xy[result, joint] = truth.keypoints_xy[diagnosis.person[result], joint]
+    keypoints_xy[result, joint] = gt.keypoints_xy[diagnosis.person[result], joint]
     return replace(results, keypoints_xy=keypoints_xy)
 
 
-def diagnosis_figures(truth: Truth, diagnosis: Diagnosis, skeleton: Skeleton) -> dict[str, Figures]:
+def diagnosis_metrics(gt: GroundTruth, diagnosis: Diagnosis, skeleton: Skeleton) -> dict[str, Metrics]:
     """The kinds of error in each stratum of `joint_masks`; "all" is always there.
 
     Returns:
         By stratum: number of `joints` that have a kind, and of those `not_found`, whose person no result is about; for
         each kind its share of `joints` (`swap`; None where there are none) and its number (`swap_joints`).
     """
-    kind = np.full(truth.visibility.shape, -1, dtype=np.int8)
+    kind = np.full(gt.visibility.shape, -1, dtype=np.int8)
     about = diagnosis.person >= 0
     kind[diagnosis.person[about]] = diagnosis.kind[about]
-    masks = {"all": np.zeros(kind.shape, dtype=bool), **joint_masks(truth, skeleton)}
-    return {name: _figures(kind[mask]) for name, mask in masks.items()}
+    masks = {"all": np.zeros(kind.shape, dtype=bool), **joint_masks(gt, skeleton)}
+    return {name: _metrics(kind[mask]) for name, mask in masks.items()}
 
 
-def _figures(kind: Int8[np.ndarray, " n"]) -> Figures:
+def _metrics(kind: Int8[np.ndarray, " n"]) -> Metrics:
     counts = {code.name.lower(): int((kind == code).sum()) for code in ErrorKind}
     joints = sum(counts.values())
-    figures: Figures = {"joints": joints, "not_found": len(kind) - joints}
-    figures |= {name: count / joints if joints else None for name, count in counts.items()}
-    return figures | {f"{name}_joints": count for name, count in counts.items()}
+    metrics: Metrics = {"joints": joints, "not_found": len(kind) - joints}
+    metrics |= {name: count / joints if joints else None for name, count in counts.items()}
+    return metrics | {f"{name}_joints": count for name, count in counts.items()}

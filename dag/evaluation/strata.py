@@ -1,4 +1,4 @@
-"""Figures by occlusion and crowding: which joints and which people, and how good the joints are.
+"""Metrics by occlusion and crowding: which joints and which people, and how good the joints are.
 
 A stratum is a name and a mask. Strata that nobody belongs to are left out.
 """
@@ -6,117 +6,117 @@ A stratum is a name and a mask. Strata that nobody belongs to are left out.
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
+from dag.annotation import Occluder, Source, Visibility
 from dag.errors import UserError
-from dag.evaluation.arrays import Results, Truth
-from dag.evaluation.oks import joint_similarity
-from dag.person import Occluder, Source, Visibility
+from dag.evaluation.coco.arrays import GroundTruth, Results
+from dag.evaluation.coco.oks import joint_similarity
 from dag.skeleton import Skeleton
 
-PCK_SHARE = 0.1
+PCK_FRACTION = 0.1
 """A joint is correct within this share of the longer side of the person's box."""
-TORSO_SHARE = 0.2
+TORSO_FRACTION = 0.2
 """A joint is correct within this share of the torso's length, for `pck_torso`."""
 TORSO = ("left_shoulder", "right_hip")
 
-Figures = dict[str, float | int | None]
+Metrics = dict[str, float | int | None]
 
 
-def hidden_joints(visibility: Int8[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+def occluded_joints(visibility: Int8[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
     """Labelled joints that cannot be seen: 1 (annotated) and 3 (relabelled)."""
-    return (visibility == Visibility.HIDDEN) | (visibility == Visibility.RELABELLED)
+    return (visibility == Visibility.OCCLUDED) | (visibility == Visibility.RELABELLED)
 
 
-def hidden_share(visibility: Int8[np.ndarray, "*shape J"]) -> Float[np.ndarray, "*shape"]:
-    """Share of a person's labelled joints that are hidden; 0 without labelled joints."""
-    return np.asarray(hidden_joints(visibility).sum(-1) / np.maximum(1, (visibility > 0).sum(-1)))
+def occlusion_ratio(visibility: Int8[np.ndarray, "*shape J"]) -> Float[np.ndarray, "*shape"]:
+    """Fraction of a person's labelled joints that are occluded; 0 without labelled joints."""
+    return np.asarray(occluded_joints(visibility).sum(-1) / np.maximum(1, (visibility > 0).sum(-1)))
 
 
 def crowd_bands(crowd_index: Float[np.ndarray, " P"]) -> dict[str, Bool[np.ndarray, " P"]]:
-    """CrowdPose's bands of the photograph's crowdIndex, each without its upper bound; NaN is in none."""
+    """CrowdPose's bands of the image's crowdIndex, each without its upper bound; NaN is in none."""
     bounds = {"crowd_easy": (-np.inf, 0.2), "crowd_medium": (0.2, 0.8), "crowd_hard": (0.8, np.inf)}
     return {name: (low <= crowd_index) & (crowd_index < high) for name, (low, high) in bounds.items()}
 
 
-def person_strata(truth: Truth) -> dict[str, Bool[np.ndarray, " P"]]:
+def person_strata(gt: GroundTruth) -> dict[str, Bool[np.ndarray, " P"]]:
     """Strata of the people who should be found and have a labelled joint.
 
     Returns:
-        `hidden_none`, `hidden_third`, `hidden_two_thirds`, `hidden_most`: by the share s of hidden joints, s = 0,
+        `occluded_none`, `occluded_third`, `occluded_two_thirds`, `occluded_most`: by the share s of occluded joints, s = 0,
         0 < s <= 1/3, 1/3 < s <= 2/3, s > 2/3. `most_occluded`: see `most_occluded`. `crowd_*`: see `crowd_bands`.
         `max_iou_moderate`, `max_iou_hard`: OCHuman's .5 <= MaxIoU < .75 and MaxIoU >= .75.
     """
-    share = hidden_share(truth.visibility)
+    share = occlusion_ratio(gt.visibility)
     strata = {
-        "hidden_none": share == 0,
-        "hidden_third": (share > 0) & (share <= 1 / 3),
-        "hidden_two_thirds": (share > 1 / 3) & (share <= 2 / 3),
-        "hidden_most": share > 2 / 3,
-        "most_occluded": most_occluded(truth),
-        **crowd_bands(truth.crowd_index),
-        "max_iou_moderate": (truth.max_iou >= 0.5) & (truth.max_iou < 0.75),
-        "max_iou_hard": truth.max_iou >= 0.75,
+        "occluded_none": share == 0,
+        "occluded_third": (share > 0) & (share <= 1 / 3),
+        "occluded_two_thirds": (share > 1 / 3) & (share <= 2 / 3),
+        "occluded_most": share > 2 / 3,
+        "most_occluded": most_occluded(gt),
+        **crowd_bands(gt.crowd_index),
+        "max_iou_moderate": (gt.max_iou >= 0.5) & (gt.max_iou < 0.75),
+        "max_iou_hard": gt.max_iou >= 0.75,
     }
-    people = truth.wanted & (truth.visibility > 0).any(1)
+    people = gt.wanted & (gt.visibility > 0).any(1)
     return {name: mask & people for name, mask in strata.items() if (mask & people).any()}
 
 
-def most_occluded(truth: Truth) -> Bool[np.ndarray, " P"]:
-    """The third (rounded up) of the people who should be found of whom the largest share is hidden.
+def most_occluded(gt: GroundTruth) -> Bool[np.ndarray, " P"]:
+    """The third (rounded up) of the people who should be found of whom the largest share is occluded.
 
-    People with nothing hidden are left out even if that makes fewer; of people with the same share the lower ids are
+    Instances with nothing occluded are left out even if that makes fewer; of people with the same share the lower ids are
     taken first.
     """
-    people, share = np.flatnonzero(truth.wanted), hidden_share(truth.visibility)
-    ranked = people[np.lexsort((truth.person_id[people], -share[people]))]
-    mask = np.zeros(len(truth), dtype=bool)
+    people, share = np.flatnonzero(gt.wanted), occlusion_ratio(gt.visibility)
+    ranked = people[np.lexsort((gt.person_id[people], -share[people]))]
+    mask = np.zeros(len(gt), dtype=bool)
     mask[ranked[: -(-len(people) // 3)]] = True
     return mask & (share > 0)
 
 
-def joint_masks(truth: Truth, skeleton: Skeleton) -> dict[str, Bool[np.ndarray, "P J"]]:
+def joint_masks(gt: GroundTruth, skeleton: Skeleton) -> dict[str, Bool[np.ndarray, "P J"]]:
     """Strata of the labelled joints of the people who should be found.
 
     Returns:
-        `all`; `visible`, `hidden` (1 and 3), `relabelled` (3 alone); of the latter `proposed`, whose place a model's
-        results told, and `reviewed`, about which a person decided; `hidden_by_<occluder>` where that is known;
+        `all`; `visible`, `occluded` (1 and 3), `relabelled` (3 alone); of the latter `proposed`, whose place a model's
+        results told, and `reviewed`, about which a person decided; `occluded_by_<occluder>` where that is known;
         `crowd_*` of `crowd_bands`; `joint_<name>` of every joint of the skeleton.
     """
-    labelled = (truth.visibility > 0) & truth.wanted[:, None]
-    hidden = hidden_joints(truth.visibility)
+    labelled = (gt.visibility > 0) & gt.wanted[:, None]
+    occluded = occluded_joints(gt.visibility)
     strata = {
         "all": labelled,
-        "visible": truth.visibility == Visibility.VISIBLE,
-        "hidden": hidden,
-        "relabelled": truth.visibility == Visibility.RELABELLED,
-        "proposed": truth.source == Source.PROPOSED,
-        "reviewed": truth.source == Source.REVIEWED,
+        "visible": gt.visibility == Visibility.VISIBLE,
+        "occluded": occluded,
+        "relabelled": gt.visibility == Visibility.RELABELLED,
+        "proposed": gt.source == Source.PROPOSED,
+        "reviewed": gt.source == Source.REVIEWED,
     }
-    strata |= {f"hidden_by_{code.name.lower()}": hidden & (truth.occluder == code) for code in Occluder if code}
-    strata |= {name: people[:, None] for name, people in crowd_bands(truth.crowd_index).items()}
+    strata |= {f"occluded_by_{code.name.lower()}": occluded & (gt.occluder == code) for code in Occluder if code}
+    strata |= {name: people[:, None] for name, people in crowd_bands(gt.crowd_index).items()}
     strata |= {f"joint_{name}": np.arange(len(skeleton)) == j for j, name in enumerate(skeleton.joints)}
     return {name: mask & labelled for name, mask in strata.items() if (mask & labelled).any()}
 
 
 def joint_strata(
-    truth: Truth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton
-) -> dict[str, Figures]:
+    gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton
+) -> dict[str, Metrics]:
     """How good the joints of each stratum of `joint_masks` are, of people whom a result is about.
 
     Args:
-        person_of: index into the truth of the person that each result is about; -1 for none.
+        person_of: index into the ground truth of the person that each result is about; -1 for none.
 
     Returns:
-        By stratum: number of `joints`, mean `OKS` of a joint, `PCK` at `PCK_SHARE`, mean `error` in units of
+        By stratum: number of `joints`, mean `OKS` of a joint, `PCK` at `PCK_FRACTION`, mean `error` in units of
         sqrt(person area).
     """
     about = person_of >= 0
     person, found_xy = person_of[about], results.keypoints_xy[about]
-    truth_xy, area = truth.keypoints_xy[person], truth.area[person]
-    distance = np.linalg.norm(found_xy - truth_xy, axis=-1)
-    similarity = joint_similarity(found_xy, truth_xy, area, skeleton.sigma_array)
-    correct = distance <= PCK_SHARE * truth.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
+    gt_xy, area = gt.keypoints_xy[person], gt.area[person]
+    distance = np.linalg.norm(found_xy - gt_xy, axis=-1)
+    similarity = joint_similarity(found_xy, gt_xy, area, skeleton.sigma_array)
+    correct = distance <= PCK_FRACTION * gt.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
     error = distance / np.sqrt(area + np.spacing(1))[:, None]  # area 0 as in OKS
-    chosen = {name: mask[person] for name, mask in joint_masks(truth, skeleton).items()}
+    chosen = {name: mask[person] for name, mask in joint_masks(gt, skeleton).items()}
     return {
         name: {
             "joints": int(mask.sum()),
@@ -130,8 +130,8 @@ def joint_strata(
 
 
 def pck_torso(
-    truth: Truth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton
-) -> dict[str, Figures]:
+    gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton
+) -> dict[str, Metrics]:
     """PCK@0.2 of Leeds Sports Pose: joints no farther off than a fifth of the way from left shoulder to right hip.
 
     Sapp & Taskar, MODEC, CVPR 2013; the torso's ends as in github.com/bearpaw/eval_pose. The joints of a person whom no
@@ -147,21 +147,21 @@ def pck_torso(
     if not set(TORSO) <= set(skeleton.joints):
         raise UserError("no torso", where=skeleton.name, expected=", ".join(TORSO), got=", ".join(skeleton.joints))
     shoulder, hip = (skeleton.joints.index(name) for name in TORSO)
-    torso = np.linalg.norm(truth.keypoints_xy[:, shoulder] - truth.keypoints_xy[:, hip], axis=-1)
-    known = truth.wanted & (truth.visibility[:, [shoulder, hip]] > 0).all(1) & (torso > 0)
-    found_xy = np.full(truth.keypoints_xy.shape, np.inf)
+    torso = np.linalg.norm(gt.keypoints_xy[:, shoulder] - gt.keypoints_xy[:, hip], axis=-1)
+    known = gt.wanted & (gt.visibility[:, [shoulder, hip]] > 0).all(1) & (torso > 0)
+    found_xy = np.full(gt.keypoints_xy.shape, np.inf)
     found_xy[person_of[person_of >= 0]] = results.keypoints_xy[person_of >= 0]
-    correct = np.linalg.norm(found_xy - truth.keypoints_xy, axis=-1) <= TORSO_SHARE * torso[:, None]
-    asked = (truth.visibility > 0) & known[:, None]
+    correct = np.linalg.norm(found_xy - gt.keypoints_xy, axis=-1) <= TORSO_FRACTION * torso[:, None]
+    asked = (gt.visibility > 0) & known[:, None]
     count = asked.sum(0)
     pck = (correct & asked).sum(0) / np.maximum(1, count)
-    overall: Figures = {
-        "people": int(known.sum()),
-        "left_out": int((truth.wanted & ~known).sum()),
+    overall: Metrics = {
+        "instances": int(known.sum()),
+        "left_out": int((gt.wanted & ~known).sum()),
         "joints": int(count.sum()),
         "PCK": float(pck[count > 0].mean()) if count.any() else None,
     }
-    by_joint: dict[str, Figures] = {
+    by_joint: dict[str, Metrics] = {
         f"joint_{name}": {"joints": int(count[j]), "PCK": float(pck[j])}
         for j, name in enumerate(skeleton.joints)
         if count[j]

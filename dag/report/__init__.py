@@ -27,7 +27,7 @@ def write_report(
         protocol: of params.yaml; the first of the first experiment when None.
         output: "graph", "heatmap", ...; when None each experiment's `evaluate.output`.
         people: how many who got better, and how many who got worse, are drawn.
-        resamples, seed: of the photographs, for the intervals.
+        resamples, seed: of the images, for the intervals.
         charts: folder of the charts' templates.
 
     Raises:
@@ -35,7 +35,7 @@ def write_report(
     """
     import numpy as np
 
-    from dag.report.bootstrap import all_photographs, count, resample
+    from dag.report.bootstrap import all_images, count, resample
     from dag.report.charts import COLORS
     from dag.report.experiments import read_experiments
     from dag.report.page import write_page
@@ -44,17 +44,17 @@ def write_report(
     if len(experiments) > len(COLORS):
         raise UserError("too many experiments", expected=f"at most {len(COLORS)}", got=len(experiments))
     read = read_experiments(list(experiments), protocol, output)
-    ids = all_photographs([(one.rows.truth, one.results) for one in read])
-    counts = [count(one.rows.truth, one.results, one.rows.skeleton, ids) for one in read]
+    ids = all_images([(one.rows.ground_truth, one.results) for one in read])
+    counts = [count(one.rows.ground_truth, one.results, one.rows.skeleton, ids) for one in read]
     samples = resample(counts, len(ids), resamples=resamples, rng=np.random.default_rng(seed))
-    facts: dict[str, Any] = {"photographs": len(ids), "resamples": resamples, "seed": seed}
+    facts: dict[str, Any] = {"images": len(ids), "resamples": resamples, "seed": seed}
     return write_page(
         Path(out or "report.html"), read, table(counts, samples), facts, people=people, charts=Path(charts)
     )
 
 
 def write_study_report(
-    study: str | Path, *, out: str | Path | None = None, protocol: str | None = None, figures: Sequence[str] = ()
+    study: str | Path, *, out: str | Path | None = None, protocol: str | None = None, metrics: Sequence[str] = ()
 ) -> tuple[Path, list[list[str]]]:
     """Write a page about the runs of a study that are done, whole or not at all.
 
@@ -62,7 +62,7 @@ def write_study_report(
         study: its file; experiments are sought by their names, FILE-ROW-SEED.
         out: FILE.html when None.
         protocol: of params.yaml, the first when None.
-        figures: names of figures (docs/metrics.md); AP and AP_most_occluded when there is none.
+        metrics: names of metrics (docs/metrics.md); AP and AP_most_occluded when there is none.
 
     Returns:
         The page, and its table: header, then rows.
@@ -71,13 +71,13 @@ def write_study_report(
         UserError: not a study, no run of it is done, or no such figure or protocol.
     """
     from dag.params import load_params
-    from dag.report.study import FIGURES, read_runs, table_rows, write_study
-    from dag.study import read_study, runs_of
+    from dag.report.studies import read_study, runs_of
+    from dag.report.study_page import METRICS, read_runs, table_rows, write_study
 
     path = Path(study)
     read = read_study(path)
     found, missing = read_runs(runs_of(read, path.stem), protocol or next(iter(load_params().evaluate.protocols)))
-    names = list(figures or FIGURES)
+    names = list(metrics or METRICS)
     known = {name for outputs in found.values() for values in outputs.values() for name in values}
     if unknown := [name for name in names if name not in known]:
         raise UserError("no such figure", where=path, expected=f"one of {', '.join(sorted(known))}", got=unknown[0])

@@ -1,6 +1,6 @@
-"""Headline figures of resampled photographs (Efron's bootstrap), from one matching: a photograph has a weight.
+"""Headline metrics of resampled images (Efron's bootstrap), from one matching: an image has a weight.
 
-COCO matches within a photograph, so a photograph that is drawn twice has its matches twice, side by side in the order
+COCO matches within an image, so an image that is drawn twice has its matches twice, side by side in the order
 of scores. Strata stay what they are of all people.
 """
 
@@ -11,16 +11,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from dag.evaluation.arrays import Results, Truth
-from dag.evaluation.average_precision import AREAS, RECALLS, area_strata, concerns
+from dag.evaluation.coco.arrays import GroundTruth, Results
+from dag.evaluation.coco.average_precision import AREAS, RECALLS, area_strata, concerns
+from dag.evaluation.coco.matching import THRESHOLDS, Matches, Pairs, match, pair_up, persons_of_results
 from dag.evaluation.diagnosis import ErrorKind, diagnose
-from dag.evaluation.figures import BAND_NAMES, DIAGNOSED
-from dag.evaluation.matching import THRESHOLDS, Matches, Pairs, match, pair_up, persons_of_results
-from dag.evaluation.plots import HIDDEN_SHARES
-from dag.evaluation.strata import PCK_SHARE, joint_masks, person_strata
+from dag.evaluation.metrics import BAND_NAMES, DIAGNOSED
+from dag.evaluation.plots import OCCLUSION_RATIOS
+from dag.evaluation.strata import PCK_FRACTION, joint_masks, person_strata
 from dag.skeleton import Skeleton
 
-STRATA_NAMES = {**{name: f"AP_{name}" for name in HIDDEN_SHARES}, **BAND_NAMES}
+STRATA_NAMES = {**{name: f"AP_{name}" for name in OCCLUSION_RATIOS}, **BAND_NAMES}
 """Strata of people and the figure that is their AP."""
 
 
@@ -29,22 +29,22 @@ class Ranking:
     """The results that count in one stratum at one threshold, by falling score.
 
     Attributes:
-        photograph: of each, its place among I photographs.
-        right: places in `photograph` of those that are right.
+        image: of each, its place among I images.
+        right: places in `image` of those that are right.
     """
 
-    photograph: Int[np.ndarray, " n"]
+    image: Int[np.ndarray, " n"]
     right: Int[np.ndarray, " m"]
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """All that figures of I weighted photographs need.
+    """All that metrics of I weighted images need.
 
     Attributes:
         rankings: by stratum, one for each of `THRESHOLDS`.
-        people: by stratum, how many of each photograph are looked for.
-        shares: by figure, of how many things in each photograph it is the share, and how many have it.
+        people: by stratum, how many of each image are looked for.
+        shares: by figure, of how many things in each image it is the share, and how many have it.
     """
 
     rankings: dict[str, list[Ranking]]
@@ -56,30 +56,30 @@ class Counts:
         return int((self.shares[figure][0] if figure in self.shares else self.people[_stratum(figure)]).sum())
 
 
-def count(truth: Truth, results: Results, skeleton: Skeleton, image_ids: Int[np.ndarray, " I"]) -> Counts:
+def count(gt: GroundTruth, results: Results, skeleton: Skeleton, image_ids: Int[np.ndarray, " I"]) -> Counts:
     """Match once, and keep what resampling needs.
 
     Args:
-        image_ids: of all photographs, rising; those of the truth and the results among them.
+        image_ids: of all images, rising; those of the ground truth and the results among them.
     """
-    pairs = pair_up(truth, results, skeleton.sigma_array)
-    people = {name: mask for name, mask in person_strata(truth).items() if name in STRATA_NAMES}
-    counted, unmatched_counts = area_strata(truth, results, pairs)
-    concerned = [concerns(mask, truth, results)[pairs.order] for mask in people.values()]
-    counted = np.concatenate([counted, np.array(list(people.values())).reshape(-1, len(truth))])
+    pairs = pair_up(gt, results, skeleton.sigma_array)
+    people = {name: mask for name, mask in person_strata(gt).items() if name in STRATA_NAMES}
+    counted, unmatched_counts = area_strata(gt, results, pairs)
+    concerned = [concerns(mask, gt, results)[pairs.order] for mask in people.values()]
+    counted = np.concatenate([counted, np.array(list(people.values())).reshape(-1, len(gt))])
     unmatched_counts = np.concatenate([unmatched_counts, np.array(concerned).reshape(-1, len(pairs.order))])
-    matches = match(truth, pairs, counted, unmatched_counts)
+    matches = match(gt, pairs, counted, unmatched_counts)
     names = [f"AP{suffix}" for suffix in AREAS] + [STRATA_NAMES[name] for name in people]
-    photograph = np.searchsorted(image_ids, results.image_id)
+    image = np.searchsorted(image_ids, results.image_id)
     return Counts(
-        {name: _rankings(results, pairs, matches, photograph, number) for number, name in enumerate(names)},
-        {name: _per_photograph(truth, mask, image_ids) for name, mask in zip(names, counted)},
-        _shares(truth, results, skeleton, image_ids),
+        {name: _rankings(results, pairs, matches, image, number) for number, name in enumerate(names)},
+        {name: _per_image(gt, mask, image_ids) for name, mask in zip(names, counted)},
+        _shares(gt, results, skeleton, image_ids),
     )
 
 
-def figures(counts: Counts, weights: Float[np.ndarray, " I"]) -> dict[str, float]:
-    """Headline figures where each photograph counts as often as its weight says; NaN where there is nobody."""
+def metrics(counts: Counts, weights: Float[np.ndarray, " I"]) -> dict[str, float]:
+    """Headline metrics where each image counts as often as its weight says; NaN where there is nobody."""
     found: dict[str, float] = {}
     for name, rankings in counts.rankings.items():
         steps = [_precision_recall(ranking, weights, float(counts.people[name] @ weights)) for ranking in rankings]
@@ -96,14 +96,14 @@ def figures(counts: Counts, weights: Float[np.ndarray, " I"]) -> dict[str, float
 
 
 def resample(
-    experiments: Sequence[Counts], photographs: int, *, resamples: int, rng: np.random.Generator
+    experiments: Sequence[Counts], images: int, *, resamples: int, rng: np.random.Generator
 ) -> list[dict[str, Float[np.ndarray, " B"]]]:
-    """Figures of B resamples of the photographs, the same ones for every experiment."""
+    """Metrics of B resamples of the images, the same ones for every experiment."""
     drawn: list[list[dict[str, float]]] = [[] for _ in experiments]
     for _ in tqdm(range(resamples), desc="resampling", unit="", disable=None, leave=False):
-        weights = np.bincount(rng.integers(photographs, size=photographs), minlength=photographs).astype(float)
+        weights = np.bincount(rng.integers(images, size=images), minlength=images).astype(float)
         for found, counts in zip(drawn, experiments):
-            found.append(figures(counts, weights))
+            found.append(metrics(counts, weights))
     return [{name: np.array([one[name] for one in found]) for name in found[0]} for found in drawn]
 
 
@@ -120,13 +120,13 @@ def _stratum(figure: str) -> str:
 
 
 def _rankings(
-    results: Results, pairs: Pairs, matches: Matches, photograph: Int[np.ndarray, " D"], stratum: int
+    results: Results, pairs: Pairs, matches: Matches, image: Int[np.ndarray, " D"], stratum: int
 ) -> list[Ranking]:
     order = np.argsort(-results.score[pairs.order], kind="stable")
     rankings = []
     for person, ignored in zip(matches.person[stratum], matches.ignored[stratum]):
         asked = order[~ignored[order]]
-        rankings.append(Ranking(photograph[pairs.order[asked]], np.flatnonzero(person[asked] >= 0)))
+        rankings.append(Ranking(image[pairs.order[asked]], np.flatnonzero(person[asked] >= 0)))
     return rankings
 
 
@@ -136,7 +136,7 @@ def _precision_recall(
     """As `curves_of`: precision at `RECALLS` and the highest recall."""
     if not people:
         return np.full(len(RECALLS), np.nan), np.nan
-    weight = weights[ranking.photograph]
+    weight = weights[ranking.image]
     found = weight[ranking.right].cumsum()
     precision = found / (weight.cumsum()[ranking.right] + np.spacing(1))
     best = np.maximum.accumulate(precision[::-1])[::-1]
@@ -144,33 +144,33 @@ def _precision_recall(
     return np.append(best, 0.0)[np.searchsorted(rising, RECALLS)], float(rising[-1]) if len(rising) else 0.0
 
 
-def _per_photograph(
-    truth: Truth, mask: Bool[np.ndarray, " P"], image_ids: Int[np.ndarray, " I"]
+def _per_image(
+    gt: GroundTruth, mask: Bool[np.ndarray, " P"], image_ids: Int[np.ndarray, " I"]
 ) -> Int[np.ndarray, " I"]:
-    return np.bincount(np.searchsorted(image_ids, truth.image_id[mask]), minlength=len(image_ids))
+    return np.bincount(np.searchsorted(image_ids, gt.image_id[mask]), minlength=len(image_ids))
 
 
 def _shares(
-    truth: Truth, results: Results, skeleton: Skeleton, image_ids: Int[np.ndarray, " I"]
+    gt: GroundTruth, results: Results, skeleton: Skeleton, image_ids: Int[np.ndarray, " I"]
 ) -> dict[str, tuple[Int[np.ndarray, " I"], Int[np.ndarray, " I"]]]:
-    """PCK of visible and hidden joints, and the kinds of error, of people whom a result is about."""
-    person_of = persons_of_results(truth, results, skeleton.sigma_array)
-    kind = diagnose(truth, results, person_of, skeleton).kind
+    """PCK of visible and occluded joints, and the kinds of error, of people whom a result is about."""
+    person_of = persons_of_results(gt, results, skeleton.sigma_array)
+    kind = diagnose(gt, results, person_of, skeleton).kind
     about = person_of >= 0
     person = person_of[about]
-    photograph = np.searchsorted(image_ids, truth.image_id[person])
+    image = np.searchsorted(image_ids, gt.image_id[person])
 
     def summed(joints: Bool[np.ndarray, "n J"]) -> Int[np.ndarray, " I"]:
-        return np.bincount(np.repeat(photograph, joints.sum(1)), minlength=len(image_ids))
+        return np.bincount(np.repeat(image, joints.sum(1)), minlength=len(image_ids))
 
-    distance = np.linalg.norm(results.keypoints_xy[about] - truth.keypoints_xy[person], axis=-1)
-    correct = distance <= PCK_SHARE * truth.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
-    masks = {name: mask[person] for name, mask in joint_masks(truth, skeleton).items() if name in ("visible", "hidden")}
+    distance = np.linalg.norm(results.keypoints_xy[about] - gt.keypoints_xy[person], axis=-1)
+    correct = distance <= PCK_FRACTION * gt.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
+    masks = {name: mask[person] for name, mask in joint_masks(gt, skeleton).items() if name in ("visible", "occluded")}
     shares = {f"PCK_{name}": (summed(mask), summed(mask & correct)) for name, mask in masks.items()}
     asked = summed(kind[about] >= 0)
     return shares | {name: (asked, summed(kind[about] == ErrorKind[name.upper()])) for name in DIAGNOSED}
 
 
-def all_photographs(pairs: Iterable[tuple[Truth, Results]]) -> Int[np.ndarray, " I"]:
-    """Numbers of all photographs that experiments were judged on, rising."""
-    return np.unique(np.concatenate([ids for truth, results in pairs for ids in (truth.image_ids, results.image_id)]))
+def all_images(pairs: Iterable[tuple[GroundTruth, Results]]) -> Int[np.ndarray, " I"]:
+    """Numbers of all images that experiments were judged on, rising."""
+    return np.unique(np.concatenate([ids for gt, results in pairs for ids in (gt.image_ids, results.image_id)]))

@@ -1,4 +1,4 @@
-"""The people who got better and worse most, drawn: truth and predictions on the photograph."""
+"""The people who got better and worse most, drawn: ground truth and predictions on the image."""
 
 import base64
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, Int8, UInt8
 
-from dag.data.images import read_image
+from dag.annotation import PersonAnnotation
+from dag.evaluation.coco.matching import persons_of_results
 from dag.evaluation.diagnosis import Diagnosis, ErrorKind, diagnose
-from dag.evaluation.matching import persons_of_results
 from dag.evaluation.plots import person_oks
-from dag.evaluation.strata import hidden_joints
-from dag.person import Person
+from dag.evaluation.strata import occluded_joints
+from dag.image import read_image
 from dag.report.experiments import Experiment
 from dag.skeleton import Skeleton
 
@@ -21,7 +21,7 @@ TILE_WH = (210, 280)
 ROOM = 1.4
 """Side of what is shown over side of the person's box."""
 JPEG_QUALITY = 85
-TRUTH_COLOR, VISIBLE, HIDDEN = "#ffffff", "#00c83c", "#ff5a00"
+TRUTH_COLOR, VISIBLE, OCCLUDED = "#ffffff", "#00c83c", "#ff5a00"
 KIND_COLORS = {
     ErrorKind.GOOD: "#d9d9d9",
     ErrorKind.JITTER: "#56b4e9",
@@ -53,14 +53,14 @@ class Card:
     """A person on the page.
 
     Attributes:
-        picture: JPEG as a data URI: the truth, then each prediction.
+        picture: JPEG as a data URI: the ground_truth, then each prediction.
         oks, errors: of each prediction; errors in words.
     """
 
     person_id: int
-    photograph: str
+    image: str
     labelled: int
-    hidden: int
+    occluded: int
     picture: str
     oks: tuple[float, ...]
     errors: tuple[str, ...]
@@ -68,16 +68,16 @@ class Card:
 
 def judge(experiment: Experiment) -> Judged:
     """OKS and errors of everybody."""
-    truth, results, skeleton = experiment.rows.truth, experiment.results, experiment.rows.skeleton
-    person_of = persons_of_results(truth, results, skeleton.sigma_array)
-    result = np.full(len(truth), -1)
+    gt, results, skeleton = experiment.rows.ground_truth, experiment.results, experiment.rows.skeleton
+    person_of = persons_of_results(gt, results, skeleton.sigma_array)
+    result = np.full(len(gt), -1)
     result[person_of[person_of >= 0]] = np.flatnonzero(person_of >= 0)
-    oks = person_oks(truth, results, person_of, skeleton)
-    return Judged(experiment, oks, result, diagnose(truth, results, person_of, skeleton))
+    oks = person_oks(gt, results, person_of, skeleton)
+    return Judged(experiment, oks, result, diagnose(gt, results, person_of, skeleton))
 
 
 def extremes(oks: Sequence[Float[np.ndarray, " P"]], most: int) -> tuple[list[int], list[int]]:
-    """People by how much better the last is than the first, and how much worse, at most `most` of each, falling.
+    """Instances by how much better the last is than the first, and how much worse, at most `most` of each, falling.
 
     Of one: the best and the worst people. Of equals those who come first; nobody is in both.
     """
@@ -98,24 +98,24 @@ def draw_card(number: int, judged: Sequence[Judged], colors: Sequence[str]) -> C
         colors: of each experiment's bones.
 
     Raises:
-        UserError: the photograph is missing or unreadable.
+        UserError: the image is missing or unreadable.
     """
     rows = judged[0].experiment.rows
     person, skeleton = rows.persons[number], rows.skeleton
     to_tile = _to_tile(person)
-    photograph = cv2.warpAffine(
+    image = cv2.warpAffine(
         read_image(rows.root, person.image_path), to_tile, TILE_WH, flags=cv2.INTER_CUBIC, borderValue=(238, 238, 238)
     )
-    hidden = hidden_joints(person.visibility)
-    joints = [HIDDEN if one else VISIBLE for one in hidden]
-    tiles = [_draw(photograph, person.keypoints_xy, person.visibility > 0, to_tile, skeleton, TRUTH_COLOR, joints)]
+    occluded = occluded_joints(person.visibility)
+    joints = [OCCLUDED if one else VISIBLE for one in occluded]
+    tiles = [_draw(image, person.keypoints_xy, person.visibility > 0, to_tile, skeleton, TRUTH_COLOR, joints)]
     for one, color in zip(judged, colors):
-        tiles.append(_predicted(photograph, one, number, to_tile, skeleton, color))
+        tiles.append(_predicted(image, one, number, to_tile, skeleton, color))
     return Card(
         person_id=person.person_id,
-        photograph=person.image_path,
+        image=person.image_path,
         labelled=person.num_keypoints,
-        hidden=int(hidden.sum()),
+        occluded=int(occluded.sum()),
         picture=_data_uri(tiles),
         oks=tuple(float(one.oks[number]) for one in judged),
         errors=tuple(_in_words(one, number, skeleton) for one in judged),
@@ -123,7 +123,7 @@ def draw_card(number: int, judged: Sequence[Judged], colors: Sequence[str]) -> C
 
 
 def _predicted(
-    photograph: UInt8[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "H W 3"],
     judged: Judged,
     number: int,
     to_tile: Float[np.ndarray, "2 3"],
@@ -133,11 +133,11 @@ def _predicted(
     """The person's pose in an experiment, joints in the colours of their errors; nothing where nothing was found."""
     result = judged.result[number]
     if result < 0:
-        return photograph
+        return image
     kinds = judged.diagnosis.kind[result].tolist()
     joints = [KIND_COLORS[ErrorKind(kind)] if kind >= 0 else color for kind in kinds]
     asked = np.array(kinds) >= 0
-    return _draw(photograph, judged.experiment.results.keypoints_xy[result], asked, to_tile, skeleton, color, joints)
+    return _draw(image, judged.experiment.results.keypoints_xy[result], asked, to_tile, skeleton, color, joints)
 
 
 def _in_words(judged: Judged, number: int, skeleton: Skeleton) -> str:
@@ -155,8 +155,8 @@ def _in_words(judged: Judged, number: int, skeleton: Skeleton) -> str:
     return "; ".join(words) or "all good"
 
 
-def _to_tile(person: Person) -> Float[np.ndarray, "2 3"]:
-    """From the photograph to the tile: the box and all labelled joints, with room around, in the tile's middle."""
+def _to_tile(person: PersonAnnotation) -> Float[np.ndarray, "2 3"]:
+    """From the image to the tile: the box and all labelled joints, with room around, in the tile's middle."""
     left, top, width, height = person.bbox_xywh
     corners = np.array([[left, top], [left + width, top + height]])
     points = np.concatenate([corners, person.keypoints_xy[person.visibility > 0]])
@@ -167,7 +167,7 @@ def _to_tile(person: Person) -> Float[np.ndarray, "2 3"]:
 
 
 def _draw(
-    photograph: UInt8[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "H W 3"],
     keypoints_xy: Float[np.ndarray, "J 2"],
     shown: np.ndarray,
     to_tile: Float[np.ndarray, "2 3"],
@@ -175,8 +175,8 @@ def _draw(
     color: str,
     joint_colors: Sequence[str],
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A pose on a copy of the photograph, with a dark rim that shows on any ground."""
-    tile = photograph.copy()
+    """A pose on a copy of the image, with a dark rim that shows on any ground."""
+    tile = image.copy()
     limit = 10.0 * max(TILE_WH)  # what is far outside would overflow OpenCV's whole numbers
     xy = np.clip(keypoints_xy @ to_tile[:, :2].T + to_tile[:, 2], -limit, limit).round().astype(int).tolist()
     bones = [(a, b) for a, b in skeleton.bone_index if shown[a] and shown[b]]

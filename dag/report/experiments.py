@@ -11,16 +11,15 @@ import numpy as np
 from jaxtyping import Bool
 from ruamel.yaml import YAML, YAMLError
 
+from dag.annotation import PersonAnnotation, read_split
 from dag.errors import UserError
-from dag.evaluation.arrays import Results, Truth, truth_of
-from dag.evaluation.protocol import results_by_output, rows_of
-from dag.person import Person
-from dag.photograph import read_photographs
-from dag.prediction import read_predictions
+from dag.evaluation.coco.arrays import GroundTruth, Results, ground_truth_of, results_by_output
+from dag.image import read_image_table
+from dag.prediction import PREDICTIONS_FILE, read_predictions
 from dag.skeleton import Skeleton
+from dag.stage import stage_options
 
 WORKSPACE = "workspace"
-FILE = "predictions.parquet"
 
 Find = Callable[[str], Path | None]
 """From a path in a project to where the file lies now; None where there is none."""
@@ -31,8 +30,8 @@ class Rows:
     """What predictions of a protocol are judged on.
 
     Attributes:
-        dataset, split, boxes, root: as params.yaml has them; root is the photographs' folder.
-        persons: rows, in the order of `truth`.
+        dataset, split, boxes, root: as params.yaml has them; root is the images' folder.
+        persons: rows, in the order of `ground_truth`.
     """
 
     protocol: str
@@ -40,8 +39,8 @@ class Rows:
     split: str
     boxes: str
     root: str
-    persons: list[Person]
-    truth: Truth
+    persons: list[PersonAnnotation]
+    gt: GroundTruth
     skeleton: Skeleton
 
 
@@ -90,7 +89,7 @@ def read_experiments(names: list[str], protocol: str | None, output: str | None)
 
 def _read(name: str, commit: str | None, find: Find, protocol: str | None, output: str | None) -> Experiment:
     rows, headline = _read_rows(name, find, protocol)
-    predictions = find(f"predictions/{rows.protocol}/{FILE}")
+    predictions = find(f"{_options(find, f'predict@{rows.protocol}', name)['out']}/{PREDICTIONS_FILE}")
     if predictions is None:
         raise UserError(f"no predictions of {rows.protocol}", where=name, do="`dvc repro evaluate` makes them")
     found, skeleton = read_predictions(predictions)
@@ -119,20 +118,34 @@ def _read_rows(name: str, find: Find, protocol: str | None) -> tuple[Rows, str]:
             known = f"one of {', '.join(protocols)}"
             raise UserError("no such protocol", where=name, expected=known, got=repr(protocol))
         chosen = protocols[protocol]
-        dataset, split, boxes = (str(chosen[key]) for key in ("dataset", "split", "boxes"))
+        dataset, split = (str(chosen[key]) for key in ("dataset", "split"))
         root = params["datasets"][dataset]["root"]
     except (KeyError, TypeError, StopIteration, YAMLError) as error:
         raise UserError("params.yaml without protocols", where=name, got=repr(error)) from None
-    persons = find(str(chosen.get("labels", f"data/persons/{dataset}.parquet")))
+    options = _options(find, f"predict@{protocol}", name)
+    persons = find(options["annotations"])
     if persons is None:
         raise UserError(f"no rows of {dataset}", where=name, do="`dvc repro convert` makes them")
-    rows, skeleton = rows_of(persons, split)
+    rows, skeleton = read_split(persons, split)
     if not rows:
         raise UserError("nobody to judge by: the split's annotations are not public", where=f"{name}, {protocol}")
-    photographs = find(f"data/photographs/{dataset}.parquet")
-    ids = [known.image_id for known in read_photographs(photographs, split)] if photographs else []
-    truth = truth_of(rows, skeleton, ids)
-    return Rows(protocol, dataset, split, boxes, root, rows, truth, skeleton), headline
+    images = find(options["images"])
+    ids = [known.image_id for known in read_image_table(images, split)] if images else []
+    gt = ground_truth_of(rows, skeleton, ids)
+    return Rows(protocol, dataset, split, options["boxes"], root, rows, gt, skeleton), headline
+
+
+def results_folder(find: Find, protocol: str, name: str) -> str:
+    """Folder of an experiment's metrics by one protocol."""
+    return _options(find, f"evaluate@{protocol}", name)["results"]
+
+
+def _options(find: Find, stage: str, name: str) -> dict[str, str]:
+    """`dag.stage.stage_options` of an experiment: its own dvc.yaml and params.yaml say where its files lie."""
+    dvc_yaml, params_yaml = find("dvc.yaml"), find("params.yaml")
+    if dvc_yaml is None or params_yaml is None:
+        raise UserError("no dvc.yaml or params.yaml", where=name, do="run dag-pose in the project's root")
+    return stage_options(stage, dvc_yaml, params_yaml)
 
 
 @contextmanager
@@ -141,9 +154,12 @@ def files_of(name: str) -> Iterator[tuple[Find, str | None]]:
     if name == WORKSPACE:
         yield _existing, None
     elif Path(name).is_dir():
-        if not (Path(name) / FILE).is_file():
-            raise UserError("no predictions in this folder", where=name, expected=FILE)
-        yield lambda path: Path(name) / FILE if Path(path).name == FILE else _existing(path), None
+        if not (Path(name) / PREDICTIONS_FILE).is_file():
+            raise UserError("no predictions in this folder", where=name, expected=PREDICTIONS_FILE)
+        yield (
+            lambda path: Path(name) / PREDICTIONS_FILE if Path(path).name == PREDICTIONS_FILE else _existing(path),
+            None,
+        )
     else:
         with TemporaryDirectory() as folder:
             yield _files_of_revision(name, Path(folder))
@@ -163,7 +179,7 @@ def _files_of_revision(name: str, folder: Path) -> tuple[Find, str]:
         commit = files.repo.get_rev()
     except DvcException:
         known = ", ".join([WORKSPACE, *revisions()])
-        expected = f"a commit, a folder with {FILE}, or one of {known}"
+        expected = f"a commit, a folder with {PREDICTIONS_FILE}, or one of {known}"
         raise UserError("unknown experiment", expected=expected, got=repr(name)) from None
 
     def find(path: str) -> Path | None:
@@ -201,19 +217,19 @@ def _check_rows(first: Experiment, other: Experiment) -> None:
     if first.rows.skeleton != other.rows.skeleton:
         names = (first.rows.skeleton.name, other.rows.skeleton.name)
         raise UserError("another skeleton", where=other.name, expected=names[0], got=names[1])
-    differ = different_rows(first.rows.truth, other.rows.truth)
+    differ = different_rows(first.rows.ground_truth, other.rows.ground_truth)
     if differ:
         raise UserError(
             f"judged on different rows than {first.name}",
             where=f"{other.name}, {first.rows.protocol}",
             expected="the same people",
-            got=f"{differ} of {len(first.rows.truth)} and {len(other.rows.truth)} that differ",
+            got=f"{differ} of {len(first.rows.ground_truth)} and {len(other.rows.ground_truth)} that differ",
             do="evaluate both on the same rows",
         )
 
 
-def different_rows(first: Truth, second: Truth) -> int:
-    """Number of people whom only one has, or whose rows differ in what figures are computed from."""
+def different_rows(first: GroundTruth, second: GroundTruth) -> int:
+    """Number of people whom only one has, or whose rows differ in what metrics are computed from."""
     _, ours, theirs = np.intersect1d(first.person_id, second.person_id, return_indices=True)
     same: Bool[np.ndarray, " n"] = first.image_id[ours] == second.image_id[theirs]
     for name in ("keypoints_xy", "visibility", "area", "bbox_xywh", "is_crowd", "occluder", "crowd_index", "max_iou"):

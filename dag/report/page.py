@@ -9,9 +9,9 @@ from jinja2 import Environment, StrictUndefined
 import dag
 from dag.errors import UserError
 from dag.evaluation.plots import plot_tables
-from dag.evaluation.strata import hidden_joints
+from dag.evaluation.strata import occluded_joints
 from dag.files import whole_file
-from dag.report.cards import HIDDEN, KIND_COLORS, VISIBLE, Card, draw_card, extremes, judge
+from dag.report.cards import KIND_COLORS, OCCLUDED, VISIBLE, Card, draw_card, extremes, judge
 from dag.report.charts import COLORS, draw
 from dag.report.experiments import Experiment
 from dag.report.table import Row
@@ -19,7 +19,7 @@ from dag.report.table import Row
 TEMPLATE = Path(__file__).with_name("page.html")
 CHARTS = {
     "precision_recall": "Precision over recall, n {people} people",
-    "occlusion": "AP over the share of joints that is hidden",
+    "occlusion": "AP over the share of joints that is occluded",
     "oks": "OKS of {people} people, 0 for those not found",
     "errors": "Kinds of error, of the joints of people found",
     "joints": "Error and PCK, of n {joints} joints of people found",
@@ -40,26 +40,26 @@ def write_page(
 
     Args:
         groups: `table`.
-        facts: numbers of `photographs` and `resamples`, and the `seed`.
+        facts: numbers of `images` and `resamples`, and the `seed`.
         people: most people drawn who got better, and most who got worse.
         charts: folder of templates.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "signed": _signed, "count": "{:,}".format}
-    rows, truth = experiments[0].rows, experiments[0].rows.truth
-    labelled = (truth.visibility > 0) & truth.wanted[:, None]
+    rows, gt = experiments[0].rows, experiments[0].rows.ground_truth
+    labelled = (gt.visibility > 0) & gt.wanted[:, None]
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         version=dag.__version__,
         rows=rows,
         experiments=list(zip(experiments, COLORS)),
-        people=int(truth.wanted.sum()),
+        people=int(gt.wanted.sum()),
         joints=int(labelled.sum()),
-        hidden=int((hidden_joints(truth.visibility) & labelled).sum()),
+        occluded=int((occluded_joints(gt.visibility) & labelled).sum()),
         facts=facts,
         groups=groups,
         charts=_charts(experiments, charts),
         sheets=_sheets(experiments, people),
-        colors={"visible": VISIBLE, "hidden": HIDDEN},
+        colors={"visible": VISIBLE, "occluded": OCCLUDED},
         kinds={kind.name.lower(): color for kind, color in KIND_COLORS.items()},
     )
     with whole_file(out) as partial:
@@ -72,12 +72,12 @@ def _charts(experiments: Sequence[Experiment], folder: Path) -> list[tuple[str, 
     outputs = ", ".join(dict.fromkeys(one.output for one in experiments))
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in CHARTS}
     for one in experiments:
-        for name, found in plot_tables(one.rows.truth, one.results, one.rows.skeleton).items():
+        for name, found in plot_tables(one.rows.ground_truth, one.results, one.rows.skeleton).items():
             records[name] += [{"rev": one.name, "output": outputs, **record} for record in found]
     names = [one.name for one in experiments]
     counts = [record["joints"] for record in records["joints"]]
     numbers = {
-        "people": f"{int(experiments[0].rows.truth.wanted.sum()):,}",
+        "instances": f"{int(experiments[0].rows.ground_truth.wanted.sum()):,}",
         "joints": f"{min(counts):,} to {max(counts):,}" if counts else "0",
     }
     return [

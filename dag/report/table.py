@@ -1,4 +1,4 @@
-"""Headline figures of experiments side by side, with bootstrap intervals, and paired differences from the first."""
+"""Headline metrics of experiments side by side, with bootstrap intervals, and paired differences from the first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from dag.report.bootstrap import Counts, figures, interval
+from dag.report.bootstrap import Counts, interval, metrics
 
 GROUPS = {
     "Poses": {
@@ -18,17 +18,17 @@ GROUPS = {
         "AP_L": "AP, people of more than 96² pixels",
     },
     "Poses by occlusion and crowding": {
-        "AP_hidden_none": "AP, no joint hidden",
-        "AP_hidden_third": "AP, up to 1/3 of the joints hidden",
-        "AP_hidden_two_thirds": "AP, 1/3 to 2/3 hidden",
-        "AP_hidden_most": "AP, more than 2/3 hidden",
+        "AP_hidden_none": "AP, no joint occluded",
+        "AP_hidden_third": "AP, up to 1/3 of the joints occluded",
+        "AP_hidden_two_thirds": "AP, 1/3 to 2/3 occluded",
+        "AP_hidden_most": "AP, more than 2/3 occluded",
         "AP_most_occluded": "AP, most occluded third of the people",
         "AP_easy": "AP, easy",
         "AP_medium": "AP, medium",
         "AP_moderate": "AP, moderate",
         "AP_hard": "AP, hard",
     },
-    "Joints of people found": {"PCK_visible": "PCK, visible", "PCK_hidden": "PCK, hidden"},
+    "Joints of people found": {"PCK_visible": "PCK, visible", "PCK_occluded": "PCK, occluded"},
     "Errors, share of the joints of people found (less is better)": {
         "jitter": "jitter",
         "inversion": "inversion",
@@ -36,7 +36,7 @@ GROUPS = {
         "miss": "miss",
     },
 }
-"""Figures of the table, in its order, and what it calls them."""
+"""Metrics of the table, in its order, and what it calls them."""
 
 Samples = Mapping[str, Float[np.ndarray, " B"]]
 
@@ -73,12 +73,12 @@ class Row:
 
 
 def table(counts: Sequence[Counts], samples: Sequence[Samples]) -> dict[str, list[Row]]:
-    """Rows by `GROUPS`; figures that nobody is there for are left out.
+    """Rows by `GROUPS`; metrics that nobody is there for are left out.
 
     Args:
-        samples: `resample` of `counts`: the n-th of every experiment is of the same photographs.
+        samples: `resample` of `counts`: the n-th of every experiment is of the same images.
     """
-    whole = [figures(one, np.ones(len(one.people["AP"]))) for one in counts]
+    whole = [metrics(one, np.ones(len(one.people["AP"]))) for one in counts]
     rows = {
         group: [
             Row(figure, label, *_cells(figure, counts, whole, samples))

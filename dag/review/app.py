@@ -55,7 +55,7 @@ def serve(
         print(f"no predictions yet ({predictions_path}): people only; `dvc repro evaluate` makes them", flush=True)
         predictions_path = None
     inputs = {
-        "loader": "people",
+        "loader": "instances",
         "persons": _absolute(persons_path),
         "images_root": _absolute(images_root),
         "predictions": _absolute(predictions_path) if predictions_path else None,
@@ -108,7 +108,7 @@ def serve_review(
     collect(reviews_path, journal)
     inputs = {"loader": "review", "queue": _absolute(queue_path), "persons": _absolute(persons_path)}
     inputs |= {"images_root": _absolute(images_root), "reviews": _absolute(reviews_path), "journal": str(journal)}
-    inputs |= {"reviewer": reviewer, "split": split, "people": people}
+    inputs |= {"reviewer": reviewer, "split": split, "instances": people}
     where: dict[str, Any] = {"address": "127.0.0.1", "port": port, "database_port": database_port}
     try:
         _serve(inputs, **where, state_dir=state_dir, ready=ready or _say, page="review?view=queue", plugins=PLUGIN)
@@ -129,7 +129,7 @@ def _serve(
     database_port: int | None,
     state_dir: str | Path,
     ready: Callable[[str], None],
-    page: str = "people",
+    page: str = "instances",
     plugins: Path | None = None,
 ) -> None:
     check_port(address, port, "--port")

@@ -1,4 +1,4 @@
-"""Person rows and predictions -> a FiftyOne dataset, one sample a photograph. Rebuilt from files at every start."""
+"""Person rows and predictions -> a FiftyOne dataset, one sample an image. Rebuilt from files at every start."""
 
 import gc
 from collections import defaultdict
@@ -9,11 +9,11 @@ from typing import Any
 
 import fiftyone as fo
 
+from dag.annotation import PersonAnnotation
 from dag.errors import UserError
-from dag.evaluation.arrays import Results
-from dag.evaluation.strata import hidden_joints
+from dag.evaluation.coco.arrays import Results
+from dag.evaluation.strata import occluded_joints
 from dag.files import inside
-from dag.person import Person
 from dag.review import labels
 from dag.review.look import set_look
 from dag.review.poses import Poses, headline_output, pose_labels
@@ -23,18 +23,18 @@ from dag.stage import progress
 
 BATCH = 200
 
-Photographs = Sequence[Sequence[Person]]
-Maker = Callable[[Person], labels.Document | None]
+Images = Sequence[Sequence[PersonAnnotation]]
+Maker = Callable[[PersonAnnotation], labels.Document | None]
 
 
 def build_dataset(
     name: str,
-    persons: Sequence[Person],
+    persons: Sequence[PersonAnnotation],
     outputs: Mapping[str, Results],
     skeleton: Skeleton,
     images_root: str | Path,
     *,
-    annotated: Sequence[Person] = (),
+    annotated: Sequence[PersonAnnotation] = (),
     compared: tuple[str, str] | None = None,
 ) -> fo.Dataset:
     """A dataset called `name` in the running database; one of that name is replaced.
@@ -53,7 +53,7 @@ def build_dataset(
         compared: two of the outputs; the second is the headline output.
 
     Raises:
-        UserError: a photograph is missing, person ids are not unique, or a prediction is of an unknown person.
+        UserError: an image is missing, person ids are not unique, or a prediction is of an unknown person.
     """
     by_key = {(person.image_id, person.person_id): person for person in persons}
     if len(by_key) < len(persons):
@@ -62,25 +62,25 @@ def build_dataset(
     poses = pose_labels(persons, outputs, skeleton)
     if compared:
         _note_changes(poses, *compared)
-    photographs: dict[str, list[Person]] = defaultdict(list)
+    images: dict[str, list[PersonAnnotation]] = defaultdict(list)
     for person in persons:
-        photographs[person.image_path].append(person)
-    files = [photograph_file(images_root, image_path) for image_path in photographs]
+        images[person.image_path].append(person)
+    files = [image_file(images_root, image_path) for image_path in images]
     headline = compared[1] if compared else headline_output(list(outputs))
     if fo.dataset_exists(name):
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
     _declare(dataset, list(outputs))
-    _add_photographs(dataset, files, list(photographs.values()), poses, headline)
-    _add_people(dataset, list(photographs.values()), _makers(annotated), poses, list(outputs))
+    _add_images(dataset, files, list(images.values()), poses, headline)
+    _add_people(dataset, list(images.values()), _makers(annotated), poses, list(outputs))
     shown = [*compared, "oks_change"] if compared else [headline, "worst_oks"] if headline else []
     set_look(dataset, skeleton, list(outputs), shown)
     save_views(dataset, headline)
     return dataset
 
 
-def photograph_file(images_root: str | Path, image_path: str) -> str:
-    """Where a photograph lies.
+def image_file(images_root: str | Path, image_path: str) -> str:
+    """Where an image lies.
 
     Raises:
         UserError: it is missing.
@@ -110,16 +110,14 @@ def _declare(dataset: fo.Dataset, outputs: Sequence[str]) -> None:
     for field in ("boxes", "segmentation"):
         dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
         dataset.add_sample_field(f"{field}.detections.person_id", fo.IntField)
-    for field in ("image_id", "people", "relabelled_joints"):
+    for field in ("image_id", "instances", "relabelled_joints"):
         dataset.add_sample_field(field, fo.IntField)
     for field in ("occluded_share", *(["worst_oks", "oks_change"] if outputs else [])):
         dataset.add_sample_field(field, fo.FloatField)
 
 
-def _add_photographs(
-    dataset: fo.Dataset, files: Sequence[str], photographs: Photographs, poses: Poses, headline: str | None
-) -> None:
-    shown = progress(zip(files, photographs), "loading photographs", total=len(files))
+def _add_images(dataset: fo.Dataset, files: Sequence[str], images: Images, poses: Poses, headline: str | None) -> None:
+    shown = progress(zip(files, images), "loading images", total=len(files))
     samples = (_sample(file, people, poses, headline) for file, people in shown)
     # Everything was declared: nothing is left to find out sample by sample.
     dataset.add_samples(samples, expand_schema=False, validate=False, batcher=False, progress=False)
@@ -128,12 +126,12 @@ def _add_photographs(
 
 def _add_people(
     dataset: fo.Dataset,
-    photographs: Photographs,
+    images: Images,
     makers: dict[str, tuple[str, Maker]],
     poses: Poses,
     outputs: Sequence[str],
 ) -> None:
-    shown = iter(progress(photographs, "loading people", total=len(photographs)))
+    shown = iter(progress(images, "loading people", total=len(images)))
     start = 0
     while batch := list(islice(shown, BATCH)):
         added: Any = dataset[start : start + len(batch)]
@@ -146,38 +144,38 @@ def _add_people(
             added.set_values(output, values, expand_schema=False, validate=False)
 
 
-def _sample(file: str, people: Sequence[Person], poses: Poses, headline: str | None) -> fo.Sample:
-    """A photograph with its figures and, as yet, without labels."""
+def _sample(file: str, people: Sequence[PersonAnnotation], poses: Poses, headline: str | None) -> fo.Sample:
+    """An image with its metrics and, as yet, without labels."""
     first = people[0]
     found = poses.get((headline or "", first.image_id), [])
     similarities = [pose["oks"] for pose in found if pose["oks"] is not None]
     changes = [pose["oks_change"] for pose in found if pose.get("oks_change") is not None]
     labelled = sum(person.num_keypoints for person in people)
-    hidden = sum(int(hidden_joints(person.visibility).sum()) for person in people)
+    occluded = sum(int(occluded_joints(person.visibility).sum()) for person in people)
     return fo.Sample(
         filepath=file,
         tags=[first.split],
         metadata=fo.ImageMetadata(width=first.image_width, height=first.image_height, num_channels=3),
         image_id=first.image_id,
         people=sum(person.num_keypoints > 0 for person in people),
-        occluded_share=hidden / labelled if labelled else None,
+        occluded_share=occluded / labelled if labelled else None,
         relabelled_joints=sum(int(labels.relabelled_joints(person).sum()) for person in people),
         **({"worst_oks": min(similarities, default=None)} if headline else {}),
         **({"oks_change": min(changes)} if changes else {}),
     )
 
 
-def _makers(annotated: Sequence[Person]) -> dict[str, tuple[str, Maker]]:
-    """For every label field of the truth the kind of its list and what makes a label, or None, of a person."""
+def _makers(annotated: Sequence[PersonAnnotation]) -> dict[str, tuple[str, Maker]]:
+    """For every label field of the ground truth the kind of its list and what makes a label, or None, of a person."""
     before = {person.person_id: person for person in annotated}
 
-    def annotated_label(person: Person) -> labels.Document | None:
+    def annotated_label(person: PersonAnnotation) -> labels.Document | None:
         changed = person.person_id in before and labels.relabelled_joints(person).any()
-        return labels.truth_label(before[person.person_id]) if changed else None
+        return labels.ground_truth_label(before[person.person_id]) if changed else None
 
     return {
         "as_annotated": ("Keypoints", annotated_label),
-        "ground_truth": ("Keypoints", labels.truth_label),
+        "ground_truth": ("Keypoints", labels.ground_truth_label),
         "relabelled": ("Keypoints", labels.relabelled_label),
         "boxes": ("Detections", labels.box_label),
         "segmentation": ("Detections", labels.mask_label),

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dag.data.reviews import TIME, Decision
-from dag.person import Visibility
+from dag.annotation import Visibility
+from dag.relabel.reviews import TIME, Decision
 
 STANDINGS = ("queued", "automatic", "annotated")
 """What the App says of a joint until a person decides: a proposal waits, the stage took it, or there is none."""
@@ -76,7 +76,7 @@ def decide(joint: Joint, choice: str | None, shown: Label) -> tuple[str, Label]:
 
 
 def normal(label: Label) -> Label:
-    """A label that keeps the rules of rows: unlabelled joints lie at 0, 0, and only hidden ones have an occluder."""
+    """A label that keeps the rules of rows: unlabelled joints lie at 0, 0, and only occluded ones have an occluder."""
     if label.visibility == Visibility.UNLABELLED:
         return Label(0.0, 0.0, 0, "unknown")
     occluder = "unknown" if label.visibility == Visibility.VISIBLE else label.occluder

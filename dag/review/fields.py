@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-TRUTH_FIELDS = ("ground_truth", "relabelled", "as_annotated", "boxes", "segmentation")
-FIGURE_FIELDS = ("worst_oks", "oks_change", "occluded_share", "relabelled_joints", "people")
+GROUND_TRUTH_FIELDS = ("ground_truth", "relabelled", "as_annotated", "boxes", "segmentation")
+METRIC_FIELDS = ("worst_oks", "oks_change", "occluded_share", "relabelled_joints", "instances")
 COLORS = {
     "ground_truth": "#00e676",
     "graph": "#ff4081",
@@ -21,4 +21,4 @@ def field_colors(outputs: Sequence[str]) -> dict[str, str]:
     """Colour of every label field; outputs that have none of their own take turns."""
     others = [output for output in outputs if output not in COLORS]
     own = {output: OTHER_COLORS[number % len(OTHER_COLORS)] for number, output in enumerate(others)}
-    return {field: {**COLORS, **own}[field] for field in ("ground_truth", *outputs, *TRUTH_FIELDS[1:])}
+    return {field: {**COLORS, **own}[field] for field in ("ground_truth", *outputs, *GROUND_TRUTH_FIELDS[1:])}

@@ -11,9 +11,9 @@ import fiftyone as fo
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from dag.data.reviews import Decision
+from dag.annotation import Occluder, PersonAnnotation, Visibility
 from dag.geometry import inside_image
-from dag.person import Occluder, Person, Visibility
+from dag.relabel.reviews import Decision
 from dag.review import journal
 from dag.review.decisions import CHOICES, Joint, Label, decide, make_decision
 from dag.review.labels import Document, document
@@ -56,7 +56,9 @@ def make_editable(dataset: fo.Dataset, joints: Iterable[str]) -> None:
     dataset.active_label_schemas = list(FIELDS)
 
 
-def make_handle(person: Person, joint: Joint, standing: str, decision: Decision | None, **fields: Any) -> Document:
+def make_handle(
+    person: PersonAnnotation, joint: Joint, standing: str, decision: Decision | None, **fields: Any
+) -> Document:
     """A handle as FiftyOne stores it.
 
     Args:
@@ -106,7 +108,7 @@ def install() -> None:
         try:
             return get(dataset_id, sample_id, if_last_modified_at)
         except DbVersionMismatchError:
-            raise HTTPException(409, "the photograph was changed elsewhere: load the page again") from None
+            raise HTTPException(409, "the image was changed elsewhere: load the page again") from None
 
     def save_sample(sample: fo.Sample, if_last_modified_at: Any) -> str:
         try:
@@ -174,7 +176,7 @@ def read_handle(handle: Any, size: Any) -> tuple[Joint, str | None, Label]:
     """The joint of a handle, what was chosen for it since it was last looked at, and what it now shows.
 
     Args:
-        size: with `width` and `height` of the photograph.
+        size: with `width` and `height` of the image.
 
     Raises:
         ValueError: as `save`.
@@ -187,7 +189,7 @@ def read_handle(handle: Any, size: Any) -> tuple[Joint, str | None, Label]:
     left, top, width, height = handle.bounding_box
     x, y = (left + width / 2) * size.width - 0.5, (top + height / 2) * size.height - 0.5
     if not inside_image(np.array([[x, y]]), size.width, size.height).all():
-        raise ValueError("a joint has to lie inside the photograph; choose the visibility unlabelled for one outside")
+        raise ValueError("a joint has to lie inside the image; choose the visibility unlabelled for one outside")
     joint = Joint(
         kept["person_id"], kept["joint"], Label(*kept["before"]), Label(*kept["proposed"]) if kept["proposed"] else None
     )

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dag.data.reviews import Conflict, Decision, merge_decisions, parse_line, read_lines, to_line, write_decisions
 from dag.errors import UserError
+from dag.relabel.reviews import Conflict, Decision, merge_decisions, parse_line, read_lines, to_line, write_decisions
 
 SPACE = "check the folder's rights and the disk's space"
 

@@ -1,6 +1,6 @@
-"""People and predictions as FiftyOne labels, in the form in which FiftyOne stores them.
+"""Instances and predictions as FiftyOne labels, in the form in which FiftyOne stores them.
 
-Going through its label objects takes eight times as long: 44 s instead of 5.4 s for 1,008 photographs.
+Going through its label objects takes eight times as long: 44 s instead of 5.4 s for 1,008 images.
 FiftyOne measures in shares of the image, from the corner of the first pixel; our frame starts at that pixel's centre.
 """
 
@@ -13,54 +13,54 @@ import pycocotools.mask
 from bson import Binary, ObjectId
 from jaxtyping import Bool, Float, Int8
 
+from dag.annotation import Occluder, PersonAnnotation, Source, Visibility
 from dag.evaluation.diagnosis import ErrorKind
-from dag.evaluation.strata import hidden_joints, hidden_share
-from dag.person import Occluder, Person, Source, Visibility
+from dag.evaluation.strata import occluded_joints, occlusion_ratio
 
 Document = dict[str, Any]
 
 
-def occlusion_class(person: Person) -> str:
-    """How much of a person is hidden: "visible", "partly occluded", "mostly occluded" (half the labelled joints)."""
-    share = hidden_share(person.visibility)
+def occlusion_class(person: PersonAnnotation) -> str:
+    """How much of a person is occluded: "visible", "partly occluded", "mostly occluded" (half the labelled joints)."""
+    share = occlusion_ratio(person.visibility)
     return "visible" if share == 0 else "partly occluded" if share < 0.5 else "mostly occluded"
 
 
-def truth_label(person: Person) -> Document | None:
+def ground_truth_label(person: PersonAnnotation) -> Document | None:
     """The annotated pose, with NaN points for unlabelled joints; None where no joint is labelled."""
     return pose_label(person) if person.num_keypoints else None
 
 
-def relabelled_joints(person: Person) -> Bool[np.ndarray, " J"]:
+def relabelled_joints(person: PersonAnnotation) -> Bool[np.ndarray, " J"]:
     """Joints whose label was changed, by relabelling or by a reviewer."""
     return np.isin(person.visibility_source, (Source.RELABELLED, Source.PROPOSED, Source.REVIEWED))
 
 
-def relabelled_label(person: Person) -> Document | None:
+def relabelled_label(person: PersonAnnotation) -> Document | None:
     """The joints whose label was changed, alone; None where there are none."""
     changed = relabelled_joints(person)
     return _pose(person, changed) if changed.any() else None
 
 
 def prediction_label(
-    photograph: Person,
+    image: PersonAnnotation,
     keypoints_xy: Float[np.ndarray, "J 2"],
     joint_scores: Float[np.ndarray, " J"],
     *,
     score: float,
-    person: Person | None,
+    person: PersonAnnotation | None,
     oks: float | None,
     kinds: Int8[np.ndarray, " J"],
     swapped_with: int | None,
     strata: Sequence[str],
 ) -> Document:
-    """A predicted pose with our figures.
+    """A predicted pose with our metrics.
 
-    A joint's `error` is its distance to the truth in units of sqrt(person area), NaN for unlabelled joints, rounded as
+    A joint's `error` is its distance to the ground truth in units of sqrt(person area), NaN for unlabelled joints, rounded as
     the tooltip has little room; its `kind` is the name of an `ErrorKind`, or "none".
 
     Args:
-        photograph: any row of the photograph, for its size.
+        image: any row of the image, for its size.
         keypoints_xy: image pixels.
         person: whom it is about, or None; `occluder` says what hides their joints.
         oks, swapped_with, strata: of the pose (`dag.review.poses`).
@@ -80,16 +80,16 @@ def prediction_label(
         strata=list(strata),
         confidence=np.round(joint_scores, 4).tolist(),
         occluder=[] if person is None else _occluders(person),
-        points=_points(photograph, keypoints_xy, np.ones(len(kinds), dtype=bool)),
+        points=_points(image, keypoints_xy, np.ones(len(kinds), dtype=bool)),
     )
 
 
-def _distances(person: Person, keypoints_xy: Float[np.ndarray, "J 2"]) -> list[float]:
+def _distances(person: PersonAnnotation, keypoints_xy: Float[np.ndarray, "J 2"]) -> list[float]:
     distance = np.linalg.norm(keypoints_xy - person.keypoints_xy, axis=-1) / np.sqrt(person.area)
     return np.where(person.visibility > 0, np.round(distance, 4), np.nan).tolist()
 
 
-def box_label(person: Person) -> Document:
+def box_label(person: PersonAnnotation) -> Document:
     """The annotated box."""
     x, y, width, height = person.bbox_xywh
     kind = "crowd" if person.is_crowd else "person" if person.num_keypoints else "person without joints"
@@ -98,7 +98,7 @@ def box_label(person: Person) -> Document:
     return document("Detection", label=kind, bounding_box=box, person_id=person.person_id)
 
 
-def mask_label(person: Person) -> Document | None:
+def mask_label(person: PersonAnnotation) -> Document | None:
     """The instance mask, cut to the pixels it covers; None where there is none or it is empty."""
     if person.segmentation is None:
         return None
@@ -119,8 +119,8 @@ def label_list(kind: str, labels: Sequence[Document | None]) -> Document:
     return {"_cls": kind, kind.lower(): [label for label in labels if label is not None]}
 
 
-def pose_label(person: Person) -> Document:
-    """As `truth_label`, also of people without a labelled joint."""
+def pose_label(person: PersonAnnotation) -> Document:
+    """As `ground_truth_label`, also of people without a labelled joint."""
     return _pose(person, person.visibility > 0)
 
 
@@ -129,7 +129,7 @@ def document(kind: str, /, **fields: Any) -> Document:
     return {"_id": ObjectId(), "_cls": kind, "attributes": {}, "tags": [], **fields}
 
 
-def _pose(person: Person, shown: Bool[np.ndarray, " J"]) -> Document:
+def _pose(person: PersonAnnotation, shown: Bool[np.ndarray, " J"]) -> Document:
     return document(
         "Keypoint",
         label=occlusion_class(person),
@@ -140,12 +140,12 @@ def _pose(person: Person, shown: Bool[np.ndarray, " J"]) -> Document:
     )
 
 
-def _occluders(person: Person) -> list[str]:
+def _occluders(person: PersonAnnotation) -> list[str]:
     """What hides each joint, "unknown" where nobody knows; "none" for joints that are seen or not labelled."""
-    hidden = hidden_joints(person.visibility)
-    return [Occluder(value).name.lower() if there else "none" for value, there in zip(person.occluder, hidden)]
+    occluded = occluded_joints(person.visibility)
+    return [Occluder(value).name.lower() if there else "none" for value, there in zip(person.occluder, occluded)]
 
 
-def _points(person: Person, xy: Float[np.ndarray, "J 2"], shown: Bool[np.ndarray, " J"]) -> list[list[float]]:
+def _points(person: PersonAnnotation, xy: Float[np.ndarray, "J 2"], shown: Bool[np.ndarray, " J"]) -> list[list[float]]:
     share = (xy + 0.5) / [person.image_width, person.image_height]
     return np.where(shown[:, None], share, np.nan).tolist()

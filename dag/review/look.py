@@ -5,12 +5,12 @@ from typing import Any
 
 import fiftyone as fo
 
-from dag.review.fields import FIGURE_FIELDS, field_colors
+from dag.review.fields import METRIC_FIELDS, field_colors
 from dag.skeleton import Skeleton
 
 
 def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], shown: Sequence[str]) -> None:
-    """Skeleton lines, one colour a field, truth and `shown` fields switched on, figures first in the sidebar."""
+    """Skeleton lines, one colour a field, ground truth and `shown` fields switched on, metrics first in the sidebar."""
     colors = field_colors(outputs)
     lines = fo.KeypointSkeleton(labels=list(skeleton.joints), edges=skeleton.bone_index.tolist())
     dataset.skeletons = dict.fromkeys(("ground_truth", "as_annotated", *outputs), lines)
@@ -26,14 +26,14 @@ def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], sh
     config.active_fields = fo.ActiveFields(paths=["ground_truth", *shown])
     # FiftyOne puts groups that it misses, and fields that are in no group, in front: all of them are named here.
     groups = {
-        "people": list(colors),
-        "photograph": [field for field in FIGURE_FIELDS if dataset.has_field(field)],
+        "instances": list(colors),
+        "image": [field for field in METRIC_FIELDS if dataset.has_field(field)],
         "tags": ["tags", "_label_tags"],
         "metadata": [f"metadata.{name}" for name in ("width", "height", "num_channels", "size_bytes", "mime_type")],
         "primitives": ["image_id", "id", "filepath", "created_at", "last_modified_at"],
     }
     config.sidebar_groups = [
-        fo.SidebarGroupDocument(name=name, paths=paths, expanded=name in ("people", "photograph"))
+        fo.SidebarGroupDocument(name=name, paths=paths, expanded=name in ("instances", "image"))
         for name, paths in groups.items()
     ]
     dataset.save()

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from dag.annotation import PersonAnnotation
 from dag.errors import UserError
-from dag.evaluation.arrays import Results, truth_of
+from dag.evaluation.coco.arrays import Results, ground_truth_of
+from dag.evaluation.coco.matching import persons_of_results
 from dag.evaluation.diagnosis import Diagnosis, ErrorKind, diagnose
-from dag.evaluation.matching import persons_of_results
 from dag.evaluation.strata import person_strata
-from dag.person import Person
-from dag.review.fields import FIGURE_FIELDS, TRUTH_FIELDS
+from dag.review.fields import GROUND_TRUTH_FIELDS, METRIC_FIELDS
 from dag.review.labels import Document, prediction_label
 from dag.skeleton import Skeleton
 
 SAMPLE_FIELDS = ("id", "image_id", "filepath", "tags", "metadata", "created_at", "last_modified_at")
-RESERVED = (*TRUTH_FIELDS, *FIGURE_FIELDS, *SAMPLE_FIELDS)
+RESERVED = (*GROUND_TRUTH_FIELDS, *METRIC_FIELDS, *SAMPLE_FIELDS)
 
 Poses = dict[tuple[str, int], list[Document]]
 """Labels by output and image id."""
@@ -29,8 +29,8 @@ def headline_output(outputs: Sequence[str]) -> str | None:
     return next((output for output in ranked if output in outputs), None)
 
 
-def pose_labels(persons: Sequence[Person], outputs: Mapping[str, Results], skeleton: Skeleton) -> Poses:
-    """Labels of predictions, with what `dag.evaluation` says of each; photographs without rows are left out.
+def pose_labels(persons: Sequence[PersonAnnotation], outputs: Mapping[str, Results], skeleton: Skeleton) -> Poses:
+    """Labels of predictions, with what `dag.evaluation` says of each; images without rows are left out.
 
     Raises:
         UserError: a person is unknown or predicted twice by one output, or an output has a name that is in use.
@@ -45,7 +45,7 @@ def pose_labels(persons: Sequence[Person], outputs: Mapping[str, Results], skele
     return labels
 
 
-def _check_people(output: str, results: Results, persons: Sequence[Person]) -> None:
+def _check_people(output: str, results: Results, persons: Sequence[PersonAnnotation]) -> None:
     known = {(person.image_id, person.person_id) for person in persons}
     seen = set()
     for key in zip(results.image_id.tolist(), results.person_id.tolist()):
@@ -57,10 +57,10 @@ def _check_people(output: str, results: Results, persons: Sequence[Person]) -> N
         seen.add(key)
 
 
-def _labels(output: str, persons: Sequence[Person], results: Results, skeleton: Skeleton) -> Poses:
-    truth = truth_of(persons, skeleton)
-    diagnosis = diagnose(truth, results, persons_of_results(truth, results, skeleton.sigma_array), skeleton)
-    strata = {name: mask for name, mask in person_strata(truth).items() if name.startswith(("hidden", "crowd", "max"))}
+def _labels(output: str, persons: Sequence[PersonAnnotation], results: Results, skeleton: Skeleton) -> Poses:
+    gt = ground_truth_of(persons, skeleton)
+    diagnosis = diagnose(gt, results, persons_of_results(gt, results, skeleton.sigma_array), skeleton)
+    strata = {name: mask for name, mask in person_strata(gt).items() if name.startswith(("occluded", "crowd", "max"))}
     shown = {person.image_id: person for person in persons}
     labels: Poses = defaultdict(list)
     for index in range(len(results)):
@@ -74,7 +74,7 @@ def _labels(output: str, persons: Sequence[Person], results: Results, skeleton: 
                 person=persons[whose] if whose >= 0 else None,
                 oks=_mean(diagnosis.similarity[index]),
                 kinds=diagnosis.kind[index],
-                swapped_with=_swapped_with(diagnosis, index, truth.person_id),
+                swapped_with=_swapped_with(diagnosis, index, gt.person_id),
                 strata=[name for name, mask in strata.items() if whose >= 0 and mask[whose]],
             )
             labels[output, image_id].append(label)

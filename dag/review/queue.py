@@ -1,4 +1,4 @@
-"""What there is to review: the photographs of the relabel stage's queue with everybody in them, and no others."""
+"""What there is to review: the images of the relabel stage's queue with everybody in them, and no others."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dag.data.reviews import Decision
+from dag.annotation import PersonAnnotation, Visibility, read_table, table_skeleton, table_to_annotations
 from dag.errors import UserError
-from dag.person import Person, Visibility, read_table, table_skeleton, table_to_persons
+from dag.relabel.reviews import Decision
 from dag.skeleton import Skeleton
 
 Row = dict[str, Any]
@@ -22,10 +22,10 @@ AGAIN = "run `dvc repro relabel`"
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """What of a photograph is reviewed: its people, the queue's rows by (person id, joint), and what was decided."""
+class ImageRecord:
+    """What of an image is reviewed: its people, the queue's rows by (person id, joint), and what was decided."""
 
-    people: Sequence[Person]
+    people: Sequence[PersonAnnotation]
     rows: Mapping[tuple[int, str], Row]
     decisions: Mapping[tuple[int, str], Decision]
 
@@ -37,8 +37,8 @@ def standing(row: Row) -> str:
 
 def read_queue(
     queue: str | Path, persons: str | Path, decisions: Iterable[Decision], *, split: str | None, people: int
-) -> tuple[list[Photograph], Skeleton, int]:
-    """Photographs with a proposal that waits, or with a joint that somebody decided about, and everybody in them.
+) -> tuple[list[ImageRecord], Skeleton, int]:
+    """Images with a proposal that waits, or with a joint that somebody decided about, and everybody in them.
 
     Args:
         queue: table that the relabel stage writes.
@@ -47,7 +47,7 @@ def read_queue(
         people: at most so many people whose joints wait, the least certain first.
 
     Returns:
-        The photographs, the skeleton, and how many people wait in all.
+        The images, the skeleton, and how many people wait in all.
 
     Raises:
         UserError: a table is missing or is none, nothing waits, or the tables are not of the same people.
@@ -69,7 +69,7 @@ def read_queue(
     waiting = _waiting(table, decided)
     chosen = {*waiting[:people], *(person for person, _ in decided)}
     wanted = set(_rows_of(rows, "person_id", chosen)["image_id"].to_pylist())
-    found = table_to_persons(_rows_of(rows, "image_id", wanted))
+    found = table_to_annotations(_rows_of(rows, "image_id", wanted))
     if not found:
         raise UserError("nothing to review", where=queue, do="run `dvc repro relabel`, or choose another split")
     if len({person.person_id for person in found}) < len(found):
@@ -91,7 +91,7 @@ def _is_proposal(row: Row) -> bool:
 
 
 def _waiting(table: pa.Table, decided: Mapping[tuple[int, str], Decision]) -> list[int]:
-    """People with a proposal that nobody decided about, the least certain joint first."""
+    """Instances with a proposal that nobody decided about, the least certain joint first."""
     queued = table.filter(pc.field("decision") != "accepted").sort_by([("uncertainty", "descending")])
     rows = queued.select(["person_id", "joint", "visibility_before", "visibility"]).to_pylist()
     waits = [row for row in rows if _is_proposal(row) and (row["person_id"], row["joint"]) not in decided]
@@ -99,9 +99,9 @@ def _waiting(table: pa.Table, decided: Mapping[tuple[int, str], Decision]) -> li
 
 
 def _photographs(
-    people: Sequence[Person], rows: Sequence[Row], decided: Mapping[tuple[int, str], Decision]
-) -> list[Photograph]:
-    by_image: dict[int, tuple[list[Person], dict]] = defaultdict(lambda: ([], {}))
+    people: Sequence[PersonAnnotation], rows: Sequence[Row], decided: Mapping[tuple[int, str], Decision]
+) -> list[ImageRecord]:
+    by_image: dict[int, tuple[list[PersonAnnotation], dict]] = defaultdict(lambda: ([], {}))
     for person in people:
         by_image[person.image_id][0].append(person)
     for row in rows:
@@ -112,5 +112,5 @@ def _photographs(
     found = []
     for those, theirs in by_image.values():
         about = {key: each for person in those for key, each in by_person[person.person_id].items()}
-        found.append(Photograph(those, theirs, about))
+        found.append(ImageRecord(those, theirs, about))
     return found

@@ -5,7 +5,7 @@ from typing import Any
 import fiftyone as fo
 from fiftyone import ViewField
 
-from dag.person import Occluder
+from dag.annotation import Occluder
 from dag.skeleton import Skeleton
 
 POSE_COLORS = {"before": "#00e676", "after": "#40c4ff", "boxes": "#ffffff"}
@@ -32,7 +32,7 @@ VIEWS = {
     "moved or flagged": ["move", "flag"],
     "automatic": ["automatic"],
 }
-FIGURES = ("queued", "decided", "uncertainty", "disagreement", "people")
+METRICS = ("queued", "decided", "uncertainty", "disagreement", "instances")
 
 
 def set_queue_look(dataset: fo.Dataset, skeleton: Skeleton) -> None:
@@ -53,7 +53,7 @@ def set_queue_look(dataset: fo.Dataset, skeleton: Skeleton) -> None:
     config.active_fields = fo.ActiveFields(paths=["before", "proposed", "queued"])
     groups = {
         "joints": ["proposed", "annotated", "before", "after", "boxes"],
-        "review": list(FIGURES),
+        "review": list(METRICS),
         "tags": ["tags", "_label_tags"],
         "metadata": [f"metadata.{name}" for name in ("width", "height", "num_channels", "size_bytes", "mime_type")],
         "primitives": ["image_id", "id", "filepath", "created_at", "last_modified_at"],
@@ -72,17 +72,17 @@ def _by_value(field: str, attribute: str, colors: dict[str, str]) -> dict[str, A
 
 
 def save_queue_views(dataset: fo.Dataset, skeleton: Skeleton) -> None:
-    """Save views of whole photographs, the least certain proposal first.
+    """Save views of whole images, the least certain proposal first.
 
     "queue", those of `VIEWS`, "disagreements" between models (the widest first), and of what waits one a joint and one
     an occluder.
     """
     ranked = dataset.sort_by("uncertainty", reverse=True)
     waiting = ranked.match(ViewField("queued") > 0)
-    dataset.save_view("queue", waiting, description="photographs with proposals that wait, the least certain first")
+    dataset.save_view("queue", waiting, description="images with proposals that wait, the least certain first")
     for name, actions in VIEWS.items():
         has = [ViewField(f"{field}.detections.decision").contains(actions) for field in ("proposed", "annotated")]
-        dataset.save_view(name, ranked.match(has[0] | has[1]), description=f"photographs with such a joint: {name}")
+        dataset.save_view(name, ranked.match(has[0] | has[1]), description=f"images with such a joint: {name}")
     apart = waiting.match(ViewField("disagreement") > 0).sort_by("disagreement", reverse=True)
     dataset.save_view("disagreements", apart, description="models that differ the most first")
     for field, values in (("label", skeleton.joints), ("occluder", [each.name.lower() for each in Occluder])):
@@ -90,4 +90,4 @@ def save_queue_views(dataset: fo.Dataset, skeleton: Skeleton) -> None:
             waits = (ViewField(field) == value) & (ViewField("decision") == "queued")
             found = ranked.match(ViewField("proposed.detections").filter(waits).length() > 0)
             name = value.replace("_", " ") if field == "label" else f"behind {value}"
-            dataset.save_view(name, found, description=f"photographs with such a proposal that waits: {value}")
+            dataset.save_view(name, found, description=f"images with such a proposal that waits: {value}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dag.errors import UserError
 
-DATASET = "people"
+DATASET = "instances"
 REVIEW = "review"
 
 
@@ -51,20 +51,20 @@ def load(
     """Build the dataset from files; arguments as those of `dag.review.app.serve`, None for no predictions.
 
     Raises:
-        UserError: as `read_persons`, `read_predictions` and `build_dataset`; or the two have different skeletons.
+        UserError: as `read_annotations`, `read_predictions` and `build_dataset`; or the two have different skeletons.
     """
-    from dag.evaluation.protocol import results_by_output
-    from dag.person import read_persons
+    from dag.annotation import read_annotations
+    from dag.evaluation.coco.arrays import results_by_output
     from dag.prediction import read_predictions
 
-    rows, skeleton = read_persons(persons, split)
+    rows, skeleton = read_annotations(persons, split)
     poses, predicted = read_predictions(predictions) if predictions else ([], skeleton)
     if predicted != skeleton:
         raise UserError("another skeleton", where=predictions, expected=skeleton.name, got=predicted.name)
     # Not before: FiftyOne takes seconds to import, and bad input is found without it.
     from dag.review.dataset import build_dataset
 
-    before = read_persons(annotated, split)[0] if annotated else []
+    before = read_annotations(annotated, split)[0] if annotated else []
     outputs = results_by_output(poses, skeleton)
     build_dataset(DATASET, rows, outputs, skeleton, images_root, annotated=before)
 
@@ -103,20 +103,20 @@ def load_review(
     Raises:
         UserError: as `read_decisions`, `read_queue` and `build_review`.
     """
-    from dag.data.reviews import read_decisions
+    from dag.relabel.reviews import read_decisions
     from dag.review.queue import read_queue
 
-    photographs, skeleton, waiting = read_queue(queue, persons, read_decisions(reviews), split=split, people=people)
+    images, skeleton, waiting = read_queue(queue, persons, read_decisions(reviews), split=split, people=people)
     from dag.review.handles import install
     from dag.review.queue_dataset import build_review
 
-    build_review(REVIEW, photographs, skeleton, images_root, reviewer=reviewer, journal=journal)
+    build_review(REVIEW, images, skeleton, images_root, reviewer=reviewer, journal=journal)
     install()
     shown = f"; the {people} least certain are loaded" if waiting > people else ""
     print(f"{waiting} people with proposals wait{shown}", flush=True)
 
 
-LOADERS = {"people": load, "experiments": load_experiments, "review": load_review}
+LOADERS = {"instances": load, "experiments": load_experiments, "review": load_review}
 
 
 def _end_with_owner(mongod: int) -> None:

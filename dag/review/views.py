@@ -9,9 +9,9 @@ KINDS = {"swap": "swaps", "inversion": "inversions", "miss": "misses"}
 
 
 def save_views(dataset: fo.Dataset, headline: str | None) -> None:
-    """Save views of photographs, the worst first.
+    """Save views of images, the worst first.
 
-    "most occluded" and "relabelled" by the truth. With predictions, "worst OKS", and of the headline output the poses
+    "most occluded" and "relabelled" by the ground truth. With predictions, "worst OKS", and of the headline output the poses
     with "swaps", "inversions" and "misses" and those of each stratum alone; where two were compared, those that are
     "worse than before" and "better than before".
     """
@@ -22,7 +22,7 @@ def save_views(dataset: fo.Dataset, headline: str | None) -> None:
         _save_strata(dataset, headline)
         _save_changes(dataset, headline)
     occluded = dataset.match(ViewField("occluded_share") > 0).sort_by("occluded_share", reverse=True)
-    dataset.save_view("most occluded", occluded, description="largest share of hidden joints first")
+    dataset.save_view("most occluded", occluded, description="largest share of occluded joints first")
     relabelled = dataset.match(ViewField("relabelled_joints") > 0).sort_by("relabelled_joints", reverse=True)
     dataset.save_view("relabelled", relabelled, description="most joints with a changed label first")
 

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from dag.data.batches import PersonCrops, collate
+from dag.cache.batches import PersonCrops, collate
 from dag.errors import UserError
 
 

@@ -1,7 +1,7 @@
 """Several processes that train one model: what they tell each other. Alone, each function does nothing.
 
 The processes see the batches that one process would see: process r of n takes every n-th person of each batch, from
-person r on. Gradients are those of one process up to rounding: `share_of_all` weighs each process's mean by how much
+person r on. Gradients are those of one process up to rounding: `fraction_of_all` weighs each process's mean by how much
 it stands for, and DDP averages. What batch normalisation sees of a batch differs by the device. On CUDA it is the whole
 batch (torch's SyncBatchNorm), as the number of devices must not shape a result. On a CPU, where torch has none, each
 process sees its own part, and the running statistics are the first process's.
@@ -23,7 +23,7 @@ def processes() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
-def share_of_all(own: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+def fraction_of_all(own: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Own counts over the mean count of all processes; 1 where nobody has any.
 
     Args:

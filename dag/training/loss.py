@@ -18,8 +18,8 @@ def multi_person_loss(
 
 
 def coordinate_loss(
-    xy: Float[Tensor, "B J 2"], truth_xy: Float[Tensor, "B J 2"], labelled: Bool[Tensor, "B J"]
+    xy: Float[Tensor, "B J 2"], gt_xy: Float[Tensor, "B J 2"], labelled: Bool[Tensor, "B J"]
 ) -> Float[Tensor, ""]:
     """l_p: mean absolute error of the labelled joints' coordinates, in the unit of the coordinates; 0 without any."""
-    error = (xy.float() - truth_xy).abs().sum(-1) * labelled
+    error = (xy.float() - gt_xy).abs().sum(-1) * labelled
     return error.sum() / (2 * labelled.sum()).clamp(min=1)

@@ -3,17 +3,17 @@
 import lightning as L
 import torch
 
-from dag.data.device import jitter, warp, warp_ignore
-from dag.data.fresh_masks import paint_masks
-from dag.model import DagPose
-from dag.training.distributed import processes, share_of_all
+from dag.augmentation.batch_transforms import jitter, warp, warp_ignore
+from dag.augmentation.online_masks import paint_masks
+from dag.models.pose import DagPose
+from dag.training.distributed import fraction_of_all, processes
 from dag.training.loss import coordinate_loss, multi_person_loss
 
 
 class PoseTraining(L.LightningModule):
     """A pose model with its losses `multi_person * l_m + target * l_t + graph * l_p` and optimiser.
 
-    The learning rate depends on the step (it rises from 0 over `warmup` steps) and the epoch (a tenth after every
+    The learning rate depends on the step (it rises from 0 over `warmup_steps` steps) and the epoch (a tenth after every
     milestone) alone, so a resumed run has no schedule to restore. Adam without weight decay, as HRNet's protocol.
     Of several processes each sees its part of every batch (dag.training.distributed).
     """
@@ -30,7 +30,7 @@ class PoseTraining(L.LightningModule):
         contrast: float,
         colour: float,
         learning_rate: float,
-        warmup: int,
+        warmup_steps: int,
         milestones: list[int],
         seed: int,
     ):
@@ -40,14 +40,14 @@ class PoseTraining(L.LightningModule):
         self.weights = {"multi_person": multi_person, "target": target, "graph": graph}
         self.photometric = {"brightness": brightness, "contrast": contrast, "colour": colour}
         self.learning_rate = learning_rate
-        self.warmup = warmup
+        self.warmup_steps = warmup_steps
         self.milestones = milestones
         self.seed = seed
 
     def rate(self, epoch: int, step: int) -> float:
         """Learning rate of a step, counted from 0 over all epochs."""
         fallen = self.learning_rate * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
-        return fallen * min(1.0, (step + 1) / (self.warmup + 1))
+        return fallen * min(1.0, (step + 1) / (self.warmup_steps + 1))
 
     def on_train_batch_start(self, batch: dict[str, torch.Tensor], batch_index: int) -> None:
         rate = self.rate(self.current_epoch, self.global_step)
@@ -60,7 +60,7 @@ class PoseTraining(L.LightningModule):
         rank, count = processes()
         losses = self.losses(batch, self._center_offsets(batch_index, rank, count))
         if count > 1:
-            losses = self._shares_of_losses(losses, batch)
+            losses = self._loss_fractions(losses, batch)
         loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
         named = {f"train/{name}": value for name, value in {"loss": loss, **losses}.items()}
         people = self._people()
@@ -79,7 +79,7 @@ class PoseTraining(L.LightningModule):
         offsets = self.model.draw_center_offsets(self._people(), generator)
         return None if offsets is None else offsets[rank::count]
 
-    def _shares_of_losses(
+    def _loss_fractions(
         self, losses: dict[str, torch.Tensor], batch: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """Losses whose mean over the processes is what one process would have found.
@@ -88,7 +88,7 @@ class PoseTraining(L.LightningModule):
         """
         labelled = (batch["visibility"][:, 0] > 0).sum()
         people = torch.full_like(labelled, len(batch["visibility"]))
-        of_people, of_joints = share_of_all(torch.stack([people, labelled]).float())
+        of_people, of_joints = fraction_of_all(torch.stack([people, labelled]).float())
         return {name: value * (of_joints if name == "graph" else of_people) for name, value in losses.items()}
 
     def losses(self, batch: dict[str, torch.Tensor], center_offsets: torch.Tensor | None) -> dict[str, torch.Tensor]:

@@ -12,17 +12,17 @@ from dvclive.lightning import DVCLiveLogger
 from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from dag.callbacks.curves import Curves
+from dag.callbacks.progress import progress_callbacks
+from dag.callbacks.save_state import SaveState
+from dag.callbacks.stopping import StopOnSignal, lost_process
 from dag.errors import UserError
-from dag.inference import torch_device
-from dag.training.callbacks import SaveState
-from dag.training.curves import Curves
+from dag.inference.predictor import torch_device
+from dag.training.checkpoint_selection import CheckpointSelection
 from dag.training.data import PoseData
+from dag.training.divergence import DivergenceCheck
 from dag.training.engine import process_options
-from dag.training.guard import GradientGuard
-from dag.training.keep import KeepModels
 from dag.training.module import PoseTraining
-from dag.training.progress import progress_callbacks
-from dag.training.stopping import StopOnSignal, lost_process
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 LOST_AFTER = timedelta(minutes=10)
@@ -38,13 +38,13 @@ def train_pose(
     *,
     epochs: int,
     validate_every: int,
-    figures: Callable[[torch.nn.Module], dict[str, float]],
+    metrics: Callable[[torch.nn.Module], dict[str, float]],
     state: Path,
     device: str,
     precision: str = "auto",
     compile: bool = False,
     ema: float = 0.0,
-    clip: float = 0.0,
+    max_grad_norm: float = 0.0,
     accumulate: int = 1,
     early_stop: int = 0,
     devices: int | str = 1,
@@ -53,18 +53,18 @@ def train_pose(
 ) -> bool:
     """Train `module` in place. Everything is written below `state`:
 
-    `last` and `best`: models (`dag.weights.load_model`), by the last of the `figures`; `last.ckpt`: all that a rerun
+    `last` and `best`: models (`dag.models.weights.load_model`), by the last of the `synthetic`; `last.ckpt`: all that a rerun
     needs, of the last whole epoch; `live`: curves; `speed.tsv`: of every epoch.
 
     Args:
         epochs, validate_every: a validation each so many epochs and behind the last one.
-        figures: named validation figures of a model in eval mode; called by all processes.
-        state: folder of this run (dag.training.state.state_folder); where it holds a state, training goes on from it.
+        metrics: named validation metrics of a model in eval mode; called by all processes.
+        state: folder of this run (dag.callbacks.resume_state.state_folder); where it holds a state, training goes on from it.
         device: "auto", "cpu" or "cuda".
         precision: "fp32", "bf16" (mixed), or "auto": bf16 on CUDA.
         compile: torch.compile the model.
         ema: decay of the moving average of the weights that is validated and kept; 0: the weights themselves.
-        clip: largest norm of all gradients; 0: none.
+        max_grad_norm: largest norm of all gradients; 0: none.
         accumulate: batches a step.
         early_stop: validations without gain behind which training ends; 0: none.
         devices, nodes, strategy: processes a node ("auto": all CUDA devices, one on a CPU), nodes, and how they work
@@ -79,7 +79,7 @@ def train_pose(
     """
     kind = torch_device(device).type
     last = state / "last.ckpt"
-    keep = KeepModels(figures, validate_every, early_stop, state)
+    keep = CheckpointSelection(metrics, validate_every, early_stop, state)
     average = [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema))] if ema else []
     together = process_options(kind, devices, nodes, strategy, LOST_AFTER)
     if (count := together["devices"] * nodes) > data.batch_size:
@@ -106,7 +106,7 @@ def train_pose(
             logger=DVCLiveLogger(dir=str(state / "live"), dvcyaml=None, save_dvc_exp=False),
             callbacks=[
                 *average,
-                GradientGuard(clip, state),
+                DivergenceCheck(max_grad_norm, state),
                 StopOnSignal(),
                 *shown,
                 keep,

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import torch
 
-from dag.boxes import Box, boxes_of, evaluated_people
+from dag.annotation import PersonAnnotation
+from dag.boxes import Box, boxes_of, evaluated_persons
 from dag.errors import UserError
-from dag.evaluation.average_precision import coco_metrics
-from dag.inference import predict_poses
-from dag.person import Person
+from dag.evaluation.coco.average_precision import coco_metrics
+from dag.inference.predictor import predict_poses
 from dag.prediction import Prediction, outputs_of
+from dag.sheets.predictions import write_samples
 from dag.skeleton import Skeleton
 from dag.training.distributed import from_first, gathered, processes
-from dag.training.samples import write_samples
 
 
-def validation_figures(
-    persons: Sequence[Person],
+def validation_metrics(
+    persons: Sequence[PersonAnnotation],
     root: str | Path,
     skeleton: Skeleton,
     *,
@@ -28,7 +28,7 @@ def validation_figures(
     """A function from a model to `{"heatmap_AP": ..., "graph_AP": ...}` on these people's own boxes, with flip test.
 
     Crowds and people without labelled joints are not predicted; they are still ignored regions for the evaluator. Of
-    several processes each predicts its part of the photographs, the first judges all of them, and all know the figures.
+    several processes each predicts its part of the images, the first judges all of them, and all know the metrics.
 
     Args:
         sheet: a picture of some people's poses, written anew each time.
@@ -36,12 +36,12 @@ def validation_figures(
     Raises:
         UserError: a box without an area: there is nothing to cut out.
     """
-    people = evaluated_people(persons)
+    people = evaluated_persons(persons)
     boxes = boxes_of(people)
     if empty := [box.person_id for box in boxes if not (box.bbox_xywh[2:] > 0).all()]:
-        raise UserError("empty crop", where=f"person {empty[0]}", expected="a box with an area", do="mend the box")
+        raise UserError("empty crop", where=f"person {empty[0]}", expected="a box with an area", do="repair the box")
 
-    def figures(model: torch.nn.Module) -> dict[str, float]:
+    def metrics(model: torch.nn.Module) -> dict[str, float]:
         predictions = predict_together(model, boxes, root, skeleton, input_wh=input_wh, batch_size=batch_size)
         found: dict[str, float] = {}
         if processes()[0] == 0:
@@ -52,7 +52,7 @@ def validation_figures(
                 write_samples(sheet, people, predictions, root, skeleton, input_wh)
         return from_first(found)
 
-    return figures
+    return metrics
 
 
 def predict_together(
@@ -64,7 +64,7 @@ def predict_together(
     input_wh: tuple[int, int],
     batch_size: int,
 ) -> list[Prediction]:
-    """`predict_poses` with flip test; each process predicts every n-th photograph, and all get what one would.
+    """`predict_poses` with flip test; each process predicts every n-th image, and all get what one would.
 
     Args:
         boxes: of people, each of them once.

@@ -1,4 +1,4 @@
-"""Stage `parts` for Clothing Co-Parsing: photographs and .mat maps to one table of label maps."""
+"""Stage `parts` for Clothing Co-Parsing: images and .mat maps to one table of label maps."""
 
 import zlib
 from pathlib import Path
@@ -9,14 +9,14 @@ from jaxtyping import Bool, UInt8
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dag.data.parsing.convert import Source, convert_parts, split_by_name
-from dag.data.parsing.labels import WORN, translation
 from dag.errors import UserError
 from dag.params import load_params
+from dag.parsing.convert import Source, convert_parts, split_by_name
+from dag.parsing.labels import WORN, translation
 from dag.stage import run
 
 IN_ONE_PIECE = 0.99
-"""Share of a person's pixels in the largest connected piece; below it, legs or arms were forgotten."""
+"""Fraction of a person's pixels in the largest connected piece; below it, legs or arms were forgotten."""
 
 WIDEST = 0.53
 """Width over height of a person standing; above it, something else was painted."""
@@ -26,7 +26,7 @@ DAMAGED = (MatReadError, ValueError, TypeError, IndexError, zlib.error)
 
 
 def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
-    """Collect the maps LABELS/*.mat with the photographs ROOT/photos; label names come from ROOT/label_list.mat."""
+    """Collect the maps LABELS/*.mat with the images ROOT/photos; label names come from ROOT/label_list.mat."""
     try:
         listed = loadmat(root / "label_list.mat")["label_list"][0]
     except (OSError, KeyError, *DAMAGED) as error:
@@ -43,7 +43,7 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
         dataset="clothing_co_parsing",
         labels=names,
         complete=lambda found: why_incomplete(worn[found] > 0),
-        bad_rows=load_params().convert.bad_rows,
+        invalid_annotations=load_params().convert.invalid_annotations,
         out=out,
         report=report,
     )

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from dag.data.convert import Split, convert_coco
+from dag.annotation import Source
+from dag.convert.convert import Split, convert_coco
 from dag.params import load_params
-from dag.person import Source
 from dag.skeleton import COCO17
 from dag.stage import run
 
 
-def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
     """Check COCO's people and write them as rows."""
     params = load_params()
     splits = [
@@ -21,11 +21,11 @@ def convert(root: Path, annotations: Path, out: Path, photographs: Path, report:
         dataset="coco",
         skeleton=COCO17,
         source=Source.ANNOTATED,
-        bad_rows=params.convert.bad_rows,
+        invalid_annotations=params.convert.invalid_annotations,
         workers=params.engine.workers,
-        images=images,
+        check_images=check_images,
         out=out,
-        photographs=photographs,
+        images=images,
         report=report,
         unannotated=[Split("test-dev", annotations / "image_info_test-dev2017.json", "test2017")],
     )

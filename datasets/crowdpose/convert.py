@@ -5,23 +5,23 @@ from typing import Any
 
 from PIL import Image
 
-from dag.data.convert import AREA_OF_BOX, Lists, Split, convert_coco
+from dag.annotation import Source
+from dag.convert.convert import AREA_OF_BOX, Lists, Split, convert_coco
 from dag.params import load_params
-from dag.person import Source
 from dag.skeleton import CROWDPOSE14
 from dag.stage import run
 
 
-def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
-    """Mend what is known to be wrong, check CrowdPose's people and write them as rows."""
+def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
+    """Repair what is known to be wrong, check CrowdPose's people and write them as rows."""
     params = load_params()
 
-    def mend(content: Lists, split: Split) -> tuple[Lists, dict[str, Any]]:
-        mended, swapped = _with_sizes(content, root / split.image_folder if images else None)
+    def repair(content: Lists, split: Split) -> tuple[Lists, dict[str, Any]]:
+        corrected, swapped = _with_sizes(content, root / split.image_folder if check_images else None)
         people = [{**person, "area": _area(person)} for person in content["annotations"]]
         miscounted = sum(person.get("num_keypoints") != _labelled(person) for person in people)
         notes = {"width and height swapped": swapped, "num_keypoints counted anew": miscounted}
-        return {**content, "images": mended, "annotations": people}, notes
+        return {**content, "images": corrected, "annotations": people}, notes
 
     convert_coco(
         root,
@@ -29,13 +29,13 @@ def convert(root: Path, annotations: Path, out: Path, photographs: Path, report:
         dataset="crowdpose",
         skeleton=CROWDPOSE14,
         source=Source.LABEL_FLAG_ONLY,
-        bad_rows=params.convert.bad_rows,
+        invalid_annotations=params.convert.invalid_annotations,
         workers=params.engine.workers,
-        images=images,
+        check_images=check_images,
         out=out,
-        photographs=photographs,
+        images=images,
         report=report,
-        mend=mend,
+        repair=repair,
     )
 
 
@@ -50,23 +50,23 @@ def _labelled(person: dict[str, Any]) -> int:
 
 
 def _with_sizes(content: Lists, folder: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """Image entries with their sizes mended, and the names of the mended ones.
+    """Image entries with their sizes corrected, and the names of the corrected ones.
 
-    A photograph tells its size; without it, people that only fit into the turned photograph do.
+    An image tells its size; without it, people that only fit into the turned image do.
     """
     reach: dict[Any, tuple[float, float]] = {}
     for person in content["annotations"]:
         x, y, width, height = person.get("bbox", (0, 0, 0, 0))
         old = reach.get(person.get("image_id"), (0.0, 0.0))
         reach[person.get("image_id")] = (max(old[0], x + width), max(old[1], y + height))
-    mended, swapped = [], []
+    corrected, swapped = [], []
     for image in content["images"]:
         width, height = image.get("width"), image.get("height")
         if _size(folder, image, reach.get(image.get("id"), (0.0, 0.0))) == (height, width) != (width, height):
             swapped.append(image["file_name"])
             width, height = height, width
-        mended.append({**image, "width": width, "height": height})
-    return mended, swapped
+        corrected.append({**image, "width": width, "height": height})
+    return corrected, swapped
 
 
 def _size(folder: Path | None, image: dict[str, Any], reach: tuple[float, float]) -> tuple[Any, Any]:
@@ -76,7 +76,7 @@ def _size(folder: Path | None, image: dict[str, Any], reach: tuple[float, float]
         try:
             with Image.open(path) as picture:
                 return picture.size
-        except OSError:  # the check of all photographs says so
+        except OSError:  # the check of all images says so
             return width, height
     if not isinstance(width, int) or not isinstance(height, int):
         return width, height

@@ -6,10 +6,10 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
-from dag.data.convert import Split, convert_coco
+from dag.annotation import Source
+from dag.convert.convert import Split, convert_coco
 from dag.errors import UserError
 from dag.params import Block, Name, Positive, load_params
-from dag.person import Source
 from dag.skeleton import Skeleton
 from dag.stage import run
 
@@ -17,7 +17,7 @@ Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
 class Files(Block):
-    """A split: its annotation file, beside dataset.yaml, and its folder of photographs, below the data root."""
+    """A split: its annotation file, beside dataset.yaml, and its folder of images, below the data root."""
 
     annotations: str
     images: str
@@ -40,7 +40,7 @@ class Description(Block):
     skeleton: Joints
 
 
-def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
     """Check the people that ANNOTATIONS/dataset.yaml leads to and write them as rows."""
     params = load_params()
     description = _read(annotations / "dataset.yaml")
@@ -52,11 +52,11 @@ def convert(root: Path, annotations: Path, out: Path, photographs: Path, report:
         dataset="custom",
         skeleton=Skeleton(fields["name"], tuple(fields["joints"]), pairs, bones, tuple(fields["sigmas"])),  # type: ignore[arg-type]
         source=Source.ANNOTATED,
-        bad_rows=params.convert.bad_rows,
+        invalid_annotations=params.convert.invalid_annotations,
         workers=params.engine.workers,
-        images=images,
+        check_images=check_images,
         out=out,
-        photographs=photographs,
+        images=images,
         report=report,
     )
 

@@ -1,4 +1,4 @@
-"""Stage `parts` for LIP and CIHP: photographs and label PNGs to one table of label maps."""
+"""Stage `parts` for LIP and CIHP: images and label PNGs to one table of label maps."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from dag.data.parsing.convert import Source, convert_parts, split_by_name
-from dag.data.parsing.labels import LIP
 from dag.errors import UserError
 from dag.params import load_params
+from dag.parsing.convert import Source, convert_parts, split_by_name
+from dag.parsing.labels import LIP
 from dag.stage import run
 
 LIP_LAYOUTS = (  # the archive holds its folder twice, and many people unpack it once
@@ -20,7 +20,7 @@ CIHP_LAYOUT = ("{Split}/Images", "{Split}/Category_ids")
 
 
 def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
-    """Collect the label maps below LABELS with the photographs below ROOT, in any of the three layouts."""
+    """Collect the label maps below LABELS with the images below ROOT, in any of the three layouts."""
     twice, once = LIP_LAYOUTS
     lip = twice if (root / "TrainVal_images/TrainVal_images").is_dir() else once
     sources = _official(root, labels, lip) or _official(root, labels.parent, CIHP_LAYOUT) or _plain(root, labels)
@@ -34,7 +34,7 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
         dataset="lip_layout",
         labels=LIP,
         complete=lambda found: None,
-        bad_rows=load_params().convert.bad_rows,
+        invalid_annotations=load_params().convert.invalid_annotations,
         out=out,
         report=report,
     )

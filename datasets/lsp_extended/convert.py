@@ -9,11 +9,11 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dag.data.convert import AREA_OF_BOX, write_rows
-from dag.data.validate import Fault
+from dag.annotation import PersonAnnotation, Source, Visibility
+from dag.convert.convert import AREA_OF_BOX, write_rows
+from dag.convert.validation import Fault
 from dag.errors import UserError
 from dag.params import load_params
-from dag.person import Person, Source, Visibility
 from dag.skeleton import CROWDPOSE14
 from dag.stage import run
 
@@ -23,13 +23,13 @@ JOINTS = (
     "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head",
 )  # fmt: skip
 VAL = 500
-"""The last so many photographs are val."""
+"""The last so many images are val."""
 
 PADDING = 0.1
 """Of the joints' longer extent, added to every side of their box: joints lie inside the body."""
 
 
-def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
     """Read the file ANNOTATIONS (joints.mat), check its people and write them as rows."""
     params = load_params()
     try:
@@ -42,25 +42,29 @@ def convert(root: Path, annotations: Path, out: Path, photographs: Path, report:
     rows, faults = [], []
     for number in range(joints.shape[2]):
         split = "val" if number >= joints.shape[2] - VAL else "train"
-        row = _person(root, number + 1, split, joints[order, :, number], images)
+        row = _person(root, number + 1, split, joints[order, :, number], check_images)
         if isinstance(row, Fault):
             faults.append(row)
         else:
             rows.append(row)
     write_rows(
-        rows, faults, {}, CROWDPOSE14, root=root, bad_rows=params.convert.bad_rows, workers=params.engine.workers,
-        images=images, out=out, photographs=photographs, report=report,
+        rows, faults, {}, CROWDPOSE14, root=root, invalid_annotations=params.convert.invalid_annotations, workers=params.engine.workers,
+        check_images=check_images, out=out, images=images, report=report,
     )  # fmt: skip
 
 
-def _person(root: Path, number: int, split: str, joints: Float[np.ndarray, "14 3"], images: bool) -> Person | Fault:
+def _person(
+    root: Path, number: int, split: str, joints: Float[np.ndarray, "14 3"], check_images: bool
+) -> PersonAnnotation | Fault:
     name = f"images/im{number:05d}.jpg"
     labelled = (joints[:, 2] == 1) & np.isfinite(joints).all(axis=1)
     xy = joints[:, :2] - 1  # MATLAB counts pixels from 1
     if not labelled.any():
         return Fault(str(root / name), f"image {number}", "no joints: expected at least one labelled, got 0")
     try:
-        width, height = _size(root / name) if images else (np.ceil(xy[labelled].max(axis=0)).astype(int) + 1).tolist()
+        width, height = (
+            _size(root / name) if check_images else (np.ceil(xy[labelled].max(axis=0)).astype(int) + 1).tolist()
+        )
     except (OSError, Image.DecompressionBombError) as error:
         return Fault(str(root / name), f"image {number}", f"unreadable image: expected a picture, got {error}")
     pad = PADDING * np.ptp(xy[labelled], axis=0).max()
@@ -71,7 +75,7 @@ def _person(root: Path, number: int, split: str, joints: Float[np.ndarray, "14 3
             str(root / name), f"image {number}", f"joints outside the image: expected inside {width} x {height}"
         )
     nowhere = np.zeros(14, dtype=np.int8)
-    return Person(
+    return PersonAnnotation(
         dataset="lsp_extended",
         split=split,
         image_id=number,

@@ -7,32 +7,32 @@ from typing import Any
 import numpy as np
 import pycocotools.mask
 
-from dag.data.coco_json import persons_of
-from dag.data.convert import Lists, Split, convert_coco, write_rows
+from dag.annotation import Occluder, Source, Visibility
+from dag.convert.coco import persons_of
+from dag.convert.convert import Lists, Split, convert_coco, write_rows
 from dag.errors import UserError
 from dag.files import read_json
 from dag.params import load_params
-from dag.person import Occluder, Source, Visibility
 from dag.skeleton import COCO17
 from dag.stage import run
 
-# keypoint_visible of the file: 0 missing, 1 visible, 2 hidden by the person itself, 3 hidden by somebody else.
-VISIBILITY = (Visibility.UNLABELLED, Visibility.VISIBLE, Visibility.HIDDEN, Visibility.HIDDEN)
+# keypoint_visible of the file: 0 missing, 1 visible, 2 occluded by the person itself, 3 occluded by somebody else.
+VISIBILITY = (Visibility.UNLABELLED, Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.OCCLUDED)
 OCCLUDER = (Occluder.UNKNOWN, Occluder.UNKNOWN, Occluder.SELF, Occluder.PERSON)
 
 VAL_IMAGES = 2500
-"""The first so many photographs with joints and masks are val, the others test (OCHumanApi, ochuman.py)."""
+"""The first so many images with joints and masks are val, the others test (OCHumanApi, ochuman.py)."""
 
 PEOPLE = 100
-"""More than there are people in a photograph: ids are image id times this, plus the place in the photograph."""
+"""More than there are people in an image: ids are image id times this, plus the place in the image."""
 
 
-def convert(root: Path, annotations: Path, out: Path, photographs: Path, report: Path, images: bool = True) -> None:
+def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
     """Check the people of ANNOTATIONS, ochuman.json or a folder of COCO-form files, and write them as rows."""
     params = load_params()
     options: dict[str, Any] = {
-        "root": root, "bad_rows": params.convert.bad_rows, "workers": params.engine.workers, "images": images,
-        "out": out, "photographs": photographs, "report": report,
+        "root": root, "invalid_annotations": params.convert.invalid_annotations, "workers": params.engine.workers, "check_images": check_images,
+        "out": out, "images": images, "report": report,
     }  # fmt: skip
     if annotations.is_file():
         rows, faults = [], []
@@ -48,12 +48,12 @@ def convert(root: Path, annotations: Path, out: Path, photographs: Path, report:
     splits = [Split(split, annotations / name.format(split), "images") for split in ("val", "test") for name in files]
     convert_coco(
         splits=[split for split in splits if split.annotations.exists()] or splits,
-        dataset="ochuman", skeleton=COCO17, source=Source.ANNOTATED, mend=_renumbered, **options,
+        dataset="ochuman", skeleton=COCO17, source=Source.ANNOTATED, repair=_renumbered, **options,
     )  # fmt: skip
 
 
 def _renumbered(content: Lists, split: Split) -> tuple[Lists, dict[str, Any]]:
-    """Both files number from 1; the photographs' names are numbers of their own."""
+    """Both files number from 1; the images' names are numbers of their own."""
     numbers = {image.get("id"): _number(image.get("file_name")) for image in content["images"]}
     images = [{**image, "id": numbers[image.get("id")]} for image in content["images"]]
     seen: dict[Any, int] = {}
@@ -86,12 +86,12 @@ def _native(content: Any, where: Path) -> dict[str, Lists]:
     category = {"id": 1, "name": "person", "keypoints": list(COCO17.joints)}
     return {
         split: {
-            "images": [{**image, "id": _number(image["file_name"]), "annotations": []} for image in photographs],
-            "annotations": [person for image in photographs for person in _people(image, order)],
+            "images": [{**image, "id": _number(image["file_name"]), "annotations": []} for image in images],
+            "annotations": [person for image in images for person in _people(image, order)],
             "categories": [category],
         }
-        for split, photographs in parts.items()
-        if photographs
+        for split, images in parts.items()
+        if images
     }
 
 

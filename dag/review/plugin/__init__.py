@@ -48,7 +48,7 @@ class Decide(foo.Operator):
     def resolve_input(self, ctx: Any) -> types.Property:
         form: Any = types.Object()
         if not ctx.current_sample:
-            form.view("none", types.Warning(label="Open a photograph first"))
+            form.view("none", types.Warning(label="Open an image first"))
             return types.Property(form, invalid=True)
         sample = ctx.dataset[ctx.current_sample]
         people = _people(sample, ctx.selected_labels)
@@ -86,7 +86,7 @@ def _handles(sample: Any, person: int) -> list[Any]:
 
 
 def _people(sample: Any, selected: list[dict]) -> list[int]:
-    """People with handles: the selected one first, then those who wait, the least certain first."""
+    """Instances with handles: the selected one first, then those who wait, the least certain first."""
     labels = {each["label_id"] for each in selected}
     chosen = {label.person_id for label in _labels(sample) if label.id in labels}
     doubt = {handle.person_id: (0, 0.0) for handle in handles.handles_of(sample)}

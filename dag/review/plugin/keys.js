@@ -1,4 +1,4 @@
-// Keys of the open photograph: a accept, d reject, u back to the queue, e a form of all joints of the person.
+// Keys of the open image: a accept, d reject, u back to the queue, e a form of all joints of the person.
 const { Operator, OperatorConfig, executeOperator, registerOperator } = window.__foo__;
 
 document.addEventListener("keydown", (event) => {
@@ -10,10 +10,10 @@ document.addEventListener("keydown", (event) => {
   executeOperator("@dag/review/decide_selected", { choice });
 });
 
-// The App draws an open photograph anew only when it is handed the sample.
+// The App draws an open image anew only when it is handed the sample.
 class RefreshSample extends Operator {
   get config() {
-    return new OperatorConfig({ name: "refresh_sample", label: "Refresh the open photograph", unlisted: true });
+    return new OperatorConfig({ name: "refresh_sample", label: "Refresh the open image", unlisted: true });
   }
   useHooks() {
     return { refresh: window.__fos__.useRefreshSample() };

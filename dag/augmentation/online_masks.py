@@ -1,0 +1,48 @@
+"""Joints masked anew in every epoch: drawn for the network's input, painted on the device once the crop is warped."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from dag.augmentation.batch_transforms import normalise
+from dag.augmentation.instances import Instances
+from dag.augmentation.occlusion import mask_joints
+
+# The paper's, in pixels of an input this high.
+SIZES = (10.0, 40.0)
+SIZES_HEIGHT = 256
+
+
+def draw_masks(
+    people: Instances, seed: tuple[int, ...], input_wh: tuple[int, int], other_image: UInt8[np.ndarray, "h w 3"] | None
+) -> tuple[UInt8[np.ndarray, "H W 4"], Instances]:
+    """What `mask_joints` would paint on an input that is not there yet, and the people behind it.
+
+    Args:
+        people: in pixels of the input; not modified.
+        seed: decides everything, as a generator made of it would.
+        input_wh: width and height in pixels.
+        other_image: where patches are taken from; None for noise and flat colours only.
+
+    Returns:
+        RGB, and 255 where painted; zeros elsewhere.
+    """
+    width, height = input_wh
+    smallest, largest = (size * height / SIZES_HEIGHT for size in SIZES)
+    (on_black, masked), (on_white, _) = (
+        mask_joints(
+            np.full((height, width, 3), grey, np.uint8), people, np.random.default_rng(seed),
+            min_size=smallest, max_size=largest, other_image=other_image,
+        )
+        for grey in (0, 255)
+    )  # fmt: skip
+    # What is the same on black and on white has been painted.
+    painted = on_black[..., 0] == on_white[..., 0]
+    return np.concatenate([on_black, painted[..., None] * np.uint8(255)], axis=-1), masked
+
+
+def paint_masks(images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W 4"]) -> Float[Tensor, "B 3 H W"]:
+    """Normalised inputs under their masks (`draw_masks`)."""
+    layers = masks.permute(0, 3, 1, 2)
+    return torch.where(layers[:, 3:] > 0, normalise(layers[:, :3].to(images.dtype) / 255), images)

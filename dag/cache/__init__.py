@@ -1,0 +1,1 @@
+"""Person crops in Arrow shards, and the datasets that read them."""

@@ -1,0 +1,182 @@
+"""The crop cache: decoded, padded person crops with occluded renderings, made once and read memory-mapped."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dag.annotation import read_table, table_skeleton
+from dag.augmentation.occlusion import check_pool
+from dag.cache.crops import canvas_size
+from dag.cache.shards import MANIFEST, is_sound
+from dag.cache.tasks import MADE_BY, Plan, check_room, make_shard, note_path, person_bytes
+from dag.errors import UserError
+from dag.files import inside, read_json, write_json
+from dag.parallel import Workers
+from dag.pool.pool import Pool
+from dag.stage import progress
+
+# Sizes of `mask_joints` are meant for an input of this height (192 x 256).
+REFERENCE_HEIGHT = 256
+
+
+def write_cache(
+    folder: str | Path,
+    persons_path: str | Path,
+    pool_path: str | Path,
+    root: str | Path,
+    *,
+    input_wh: tuple[int, int],
+    margin: float,
+    variants: int,
+    shard_mb: float,
+    mask: Mapping[str, float],
+    paste: Mapping[str, float],
+    seed: int,
+    workers: Workers,
+) -> dict[str, Any]:
+    """Write the crops of all trainable people of the train split; the folder appears whole or not at all.
+
+    Same inputs, same bytes, whoever the workers are. They write the shards themselves; memory does not grow with the
+    number of people. What `folder` or a killed run holds of the same cache is kept, if every byte of it is right.
+
+    Args:
+        folder: shards and manifest go here.
+        persons_path: person rows.
+        pool_path: cut-out people.
+        root: data root of the images.
+        input_wh: network input, width and height in pixels.
+        margin: canvas over input, per side.
+        variants: occluded renderings a person, beside the clean one.
+        shard_mb: megabytes a shard, about; small sets have smaller ones.
+        mask: probability `p` and the keywords of `mask_joints`, sizes for an input 256 pixels high.
+        paste: probability `p` and the keywords of `paste_instance`.
+        seed: of all randomness.
+        workers: share the shards.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: nobody to train on, an unreadable image, an empty pool although `paste["p"]` is not 0, or no
+            room. Nothing is left of what was written, and `folder` is as before.
+    """
+    rows = read_table(persons_path, "train")
+    if paste["p"]:
+        check_pool(Pool(pool_path))
+    canvas_wh = canvas_size(input_wh, margin)
+    plan = Plan(rows, canvas_wh, variants, shard_mb)
+    if not plan.files:
+        raise UserError("nobody to train on", where=persons_path, expected="people with labelled joints", got=0)
+    shape = {"input_wh": input_wh, "variants": variants, "mask": dict(mask), "paste": dict(paste), "seed": seed}
+    sources = {"persons": _sha256(persons_path), "pool": _sha256(pool_path)}
+    shaped_by = {**sources, **shape, "margin": margin, "shard_mb": shard_mb, "made_by": MADE_BY}
+    digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()
+    make = partial(
+        make_shard,
+        root=Path(root).resolve(),
+        pool_path=Path(pool_path).resolve() if paste["p"] else None,
+        render={**shape, "canvas_wh": canvas_wh, "mask": _scaled(mask, input_wh[1])},
+        digest=digest,
+        made_by=MADE_BY,
+    )
+    with _resumed_folder(Path(folder)) as work:
+        shards = _kept(work, Path(folder), digest)
+        tasks = _tasks(plan, work.resolve(), shards, seed, person_bytes(canvas_wh, variants))
+        for entry in workers.map(make, tasks, "shards", len(plan.files) - len(shards)):
+            shards[entry["file"]] = entry
+        manifest = {
+            "skeleton": table_skeleton(rows, persons_path).text,
+            "input_wh": input_wh,
+            "canvas_wh": canvas_wh,
+            "variants": variants,
+            "instances": sum(plan.people),
+            "crops": sum(plan.people) * (variants + 1),
+            "shards": [shards[file] for file in plan.files],
+            "shaped_by": shaped_by,
+            "hash": digest,
+        }
+        write_json(work / MANIFEST, manifest)
+        _clear(work, {MANIFEST, *plan.files})
+    return manifest
+
+
+def _tasks(plan: Plan, folder: Path, done: Container[str], seed: int, size: int) -> Iterator[tuple]:
+    """The first arguments of `make_shard` for each shard that is not done."""
+    missing = [shard for shard, file in enumerate(plan.files) if file not in done]
+    check_room(folder, sum(plan.people[shard] for shard in missing) * size)
+    for shard in missing:
+        rows, targets = plan.rows(shard)
+        yield folder / plan.files[shard], rows, targets, plan.others(rows, seed)
+
+
+def _kept(work: Path, folder: Path, digest: str) -> dict[str, dict[str, Any]]:
+    """Entries of sound shards of the same cache, by file: of a killed run in `work`, or linked there from `folder`."""
+    kept: dict[str, dict[str, Any]] = {}
+    for source in (work, folder):
+        entries = [entry for entry in _entries(source, digest) if entry["file"] not in kept]
+        for entry in progress(entries, f"check {source}") if entries else ():
+            if is_sound(source, entry):
+                kept[entry["file"]] = entry
+                if source is folder:
+                    _link(inside(folder, entry["file"]), inside(work, entry["file"]))
+    _clear(work, {*kept, *(note_path(Path(file)).name for file in kept)})
+    return kept
+
+
+def _entries(folder: Path, digest: str) -> list[dict[str, Any]]:
+    """What a folder's manifest and notes list, where they are of this cache."""
+    entries = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            note = read_json(path)
+        except UserError:
+            continue
+        if isinstance(note, dict) and note.get("hash") == digest:
+            entries += note["shards"]
+    return entries
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name of a file, so that it takes no room twice; a copy where the file system cannot."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _clear(folder: Path, keep: Container[str]) -> None:
+    """Remove what killed workers left."""
+    for path in folder.iterdir():
+        if path.name not in keep:
+            path.unlink()
+
+
+@contextmanager
+def _resumed_folder(path: Path) -> Iterator[Path]:
+    """As `dag.files.whole_folder`, but what a killed run left in the temporary folder is still there."""
+    work = path.with_name(f".{path.name}.partial")
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        yield work
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(work, path)
+    except Exception:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _scaled(mask: Mapping[str, float], input_height: int) -> dict[str, float]:
+    return {**mask, **{name: mask[name] * input_height / REFERENCE_HEIGHT for name in ("min_size", "max_size")}}
+
+
+def _sha256(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,181 @@
+"""From an image and its person rows to padded crops, clean and occluded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from dag.annotation import PersonAnnotation
+from dag.augmentation.instances import Instances
+from dag.augmentation.occlusion import mask_joints, paste_instance
+from dag.cache.shards import IGNORE_STRIDE, Crop
+from dag.geometry import apply_affine, crop_from_box, input_from_image, inside_image
+from dag.masks import decode_mask
+from dag.pool.pool import Cutout, Pool
+
+REDRAWS = 20
+
+
+def canvas_size(input_wh: tuple[int, int], margin: float) -> tuple[int, int]:
+    """Width and height of the canvas: about `margin` times the input, in whole `IGNORE_STRIDE` blocks.
+
+    Input sides are multiples of 32, so the input lies in the canvas's middle at whole pixels: a crop that is neither
+    turned nor scaled is not resampled a second time.
+    """
+    width, height = (2 * IGNORE_STRIDE * round(side * margin / (2 * IGNORE_STRIDE)) for side in input_wh)
+    return width, height
+
+
+def canvas_from_box(
+    bbox_xywh: Float[np.ndarray, "4"], input_wh: tuple[int, int], canvas_wh: tuple[int, int]
+) -> Float[np.ndarray, "2 3"]:
+    """Map from the image to a person's canvas; its scale is that of the network's input."""
+    center_xy, size_wh = crop_from_box(bbox_xywh, input_wh)
+    return input_from_image(center_xy, size_wh * (canvas_wh[0] / input_wh[0]), canvas_wh)
+
+
+def is_trainable(person: PersonAnnotation) -> bool:
+    """A person with labelled joints and a box that is not empty."""
+    return not person.is_crowd and person.num_keypoints > 0 and bool((person.bbox_xywh[2:] > 0).all())
+
+
+def render_person(
+    image: UInt8[np.ndarray, "H W 3"],
+    person: PersonAnnotation,
+    others: Sequence[PersonAnnotation],
+    pool: Pool | Sequence[Cutout],
+    *,
+    unlabelled: UInt8[np.ndarray, "H W"],
+    other_image: UInt8[np.ndarray, "h w 3"] | None,
+    input_wh: tuple[int, int],
+    canvas_wh: tuple[int, int],
+    variants: int,
+    mask: Mapping[str, float],
+    paste: Mapping[str, float],
+    seed: int,
+) -> list[Crop]:
+    """A person's clean crop and `variants` occluded ones.
+
+    Args:
+        image: the image, RGB.
+        person: the target.
+        others: all other rows of the image, crowds too.
+        pool: cut-out people; may be empty where `paste["p"]` is 0.
+        unlabelled: as `unlabelled_region` of the image.
+        other_image: another image, for `mask_joints`.
+        input_wh, canvas_wh: width and height in pixels.
+        variants: occluded renderings.
+        mask: probability `p` and the keywords of `mask_joints`, sizes in canvas pixels.
+        paste: probability `p` and the keywords of `paste_instance`.
+        seed: every rendering has its own generator, made of (seed, person id, variant).
+    """
+    affine = canvas_from_box(person.bbox_xywh, input_wh, canvas_wh)
+    canvas = cv2.warpAffine(image, affine, canvas_wh)
+    people = _people_in_canvas(person, others, affine, canvas_wh)
+    where = {
+        "body_diagonal": float(np.hypot(*person.bbox_xywh[2:]) * np.hypot(*affine[:, 0])),
+        "target_mask": _warp_region(_region(person), affine, canvas_wh) if person.segmentation else None,
+        "center_xywh": _shown(image.shape[1::-1], affine, input_wh, canvas_wh),
+        "image_path": person.image_path,
+    }
+    renderings = [(canvas, people)]
+    for variant in range(1, variants + 1):
+        rng = np.random.default_rng((seed, person.person_id, variant))
+        mask_now, paste_now = {**mask, "other_image": other_image}, {**paste, **where}
+        renderings.append(_occlude(canvas, people, pool, rng, mask_now, paste_now))
+    ignore = _blocks(_warp_region(unlabelled, affine, canvas_wh))
+    return [
+        Crop(person.person_id, variant, picture, affine, all_.keypoints_xy, all_.visibility, all_.occluder, ignore)
+        for variant, (picture, all_) in enumerate(renderings)
+    ]
+
+
+def _occlude(
+    canvas: UInt8[np.ndarray, "Hc Wc 3"],
+    people: Instances,
+    pool: Pool | Sequence[Cutout],
+    rng: np.random.Generator,
+    mask: Mapping[str, Any],
+    paste: Mapping[str, Any],
+) -> tuple[UInt8[np.ndarray, "Hc Wc 3"], Instances]:
+    """Toss for both kinds of occlusion until one of them takes place, or cannot: p is 0, or nobody fits."""
+    mask, paste = dict(mask), dict(paste)
+    mask_p, paste_p = mask.pop("p"), paste.pop("p")
+    for _ in range(REDRAWS if mask_p or paste_p else 0):
+        image, all_ = canvas, people
+        with_mask, with_paste = rng.random(2) < (mask_p, paste_p)
+        if with_mask:
+            image, all_ = mask_joints(image, all_, rng, **mask)
+        if with_paste:
+            image, all_ = paste_instance(image, all_, pool, rng, **paste)
+        if image is not canvas:
+            return image, all_
+    return canvas, people
+
+
+def _people_in_canvas(
+    person: PersonAnnotation,
+    others: Sequence[PersonAnnotation],
+    affine: Float[np.ndarray, "2 3"],
+    canvas_wh: tuple[int, int],
+) -> Instances:
+    """The target, then everyone else with a labelled joint in the canvas; joints outside are unlabelled."""
+    rows = [person, *(other for other in others if not other.is_crowd and other.num_keypoints)]
+    xy = apply_affine(affine, np.stack([row.keypoints_xy for row in rows]).astype(float))
+    visibility = np.stack([row.visibility for row in rows])
+    labelled = (visibility > 0) & inside_image(xy, *canvas_wh)
+    keep = labelled.any(axis=1) | (np.arange(len(rows)) == 0)
+    flags = [
+        np.where(labelled, np.stack([getattr(row, name) for row in rows]), np.int8(0))[keep]
+        for name in ("visibility", "visibility_source", "occluder")
+    ]
+    return Instances(np.where(labelled[..., None], xy, 0.0)[keep], *flags)
+
+
+def _shown(
+    image_wh: tuple[int, int],
+    affine: Float[np.ndarray, "2 3"],
+    input_wh: tuple[int, int],
+    canvas_wh: tuple[int, int],
+) -> Float[np.ndarray, "4"]:
+    """The part of the canvas that the image fills and the network sees, as x, y, width, height."""
+    canvas, window, last = np.array(canvas_wh), np.array(input_wh), np.array(image_wh) - 1.0
+    start = np.maximum((canvas - window) / 2, apply_affine(affine, np.zeros(2)))
+    end = np.minimum((canvas + window) / 2 - 1, apply_affine(affine, last))
+    return np.concatenate([start, np.maximum(end - start, 0)])
+
+
+def unlabelled_region(people: Sequence[PersonAnnotation]) -> UInt8[np.ndarray, "H W"]:
+    """1 where a crowd or a person without labelled joints is, at the image's size."""
+    region = np.zeros((people[0].image_height, people[0].image_width), dtype=np.uint8)
+    for person in people:
+        if person.is_crowd or not person.num_keypoints:
+            region |= _region(person)
+    return region
+
+
+def _region(person: PersonAnnotation) -> UInt8[np.ndarray, "H W"]:
+    """A person's mask; the box where there is no mask."""
+    mask = decode_mask(person)
+    if mask is not None:
+        return mask.astype(np.uint8)
+    region = np.zeros((person.image_height, person.image_width), dtype=np.uint8)
+    left, top, width, height = person.bbox_xywh
+    rows = slice(max(round(top), 0), max(round(top + height), 0))
+    region[rows, max(round(left), 0) : max(round(left + width), 0)] = 1
+    return region
+
+
+def _warp_region(
+    region: UInt8[np.ndarray, "H W"], affine: Float[np.ndarray, "2 3"], canvas_wh: tuple[int, int]
+) -> Bool[np.ndarray, "Hc Wc"]:
+    return cv2.warpAffine(region, affine, canvas_wh, flags=cv2.INTER_NEAREST).astype(bool)
+
+
+def _blocks(region: Bool[np.ndarray, "Hc Wc"]) -> UInt8[np.ndarray, "hc wc"]:
+    """1 in every block that the region touches."""
+    height, width = np.array(region.shape) // IGNORE_STRIDE
+    touched = region.reshape(height, IGNORE_STRIDE, width, IGNORE_STRIDE).any(axis=(1, 3))
+    return np.asarray(touched, dtype=np.uint8)

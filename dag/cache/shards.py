@@ -1,0 +1,216 @@
+"""The crop cache's files: a folder of Arrow shards and a manifest.
+
+A record batch is a person, its rows are the person's renderings (0 clean, 1.. occluded); a person lies in one shard.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int8, UInt8
+
+from dag.errors import UserError
+from dag.files import inside, read_json
+from dag.skeleton import Skeleton, get_skeleton
+
+MANIFEST = "manifest.json"
+IGNORE_STRIDE = 4
+AGAIN = "run `dvc repro cache`"
+
+SCHEMA = pa.schema(
+    [
+        ("person_id", pa.int64()),
+        ("variant", pa.int32()),
+        ("image", pa.binary()),
+        ("canvas_from_image", pa.list_(pa.float64(), 6)),
+        ("keypoints_xy", pa.list_(pa.float32())),
+        ("visibility", pa.list_(pa.int8())),
+        ("occluder", pa.list_(pa.int8())),
+        ("ignore", pa.binary()),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One rendering of one person, on a canvas somewhat larger than the network's input.
+
+    Attributes:
+        person_id: the target.
+        variant: 0 is clean, others are occluded.
+        image: RGB.
+        canvas_from_image: affine map from the image.
+        keypoints_xy: everyone in the canvas, the target first; canvas pixels, 0, 0 where unlabelled.
+        visibility, occluder: `Visibility`, `Occluder` numbers.
+        ignore: 1 where people without labels are, in blocks of `IGNORE_STRIDE` x `IGNORE_STRIDE` pixels.
+    """
+
+    person_id: int
+    variant: int
+    image: UInt8[np.ndarray, "Hc Wc 3"]
+    canvas_from_image: Float[np.ndarray, "2 3"]
+    keypoints_xy: Float[np.ndarray, "P J 2"]
+    visibility: Int8[np.ndarray, "P J"]
+    occluder: Int8[np.ndarray, "P J"]
+    ignore: UInt8[np.ndarray, "hc wc"]
+
+
+def write_shard(path: Path, people: Iterable[list[Crop]]) -> dict[str, Any]:
+    """Write people, each a list of renderings, in the order given; the file appears whole or not at all.
+
+    Returns:
+        The manifest's entry: file, people, bytes, sha256.
+
+    Raises:
+        OSError: there is no room.
+    """
+    count = 0
+    with shared_file(path) as partial:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            for crops in people:
+                writer.write_batch(_batch(crops))
+                count += 1
+        return {"file": path.name, "instances": count, "bytes": partial.stat().st_size, "sha256": _sha256(partial)}
+
+
+@contextmanager
+def shared_file(path: Path) -> Iterator[Path]:
+    """As `dag.files.whole_file`, where two may write the same bytes at a time."""
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_sound(folder: Path, entry: dict[str, Any]) -> bool:
+    """Whether a shard is there, and every byte of it is as its entry says."""
+    path = inside(folder, entry["file"])
+    return path.is_file() and path.stat().st_size == entry["bytes"] and _sha256(path) == entry["sha256"]
+
+
+def check_shards(folder: str | Path) -> None:
+    """Read a whole cache.
+
+    Raises:
+        UserError: no cache, or damaged shards, which are named.
+    """
+    entries = read_json(Path(folder) / MANIFEST)["shards"]
+    damaged = [entry["file"] for entry in entries if not is_sound(Path(folder), entry)]
+    if damaged:
+        raise UserError("missing or damaged shards", where=folder, got=", ".join(damaged), do=AGAIN)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _batch(crops: list[Crop]) -> pa.RecordBatch:
+    columns = {
+        "person_id": [crop.person_id for crop in crops],
+        "variant": [crop.variant for crop in crops],
+        "image": [crop.image.tobytes() for crop in crops],
+        "canvas_from_image": [crop.canvas_from_image.ravel() for crop in crops],
+        "keypoints_xy": [crop.keypoints_xy.astype(np.float32).ravel() for crop in crops],
+        "visibility": [crop.visibility.ravel() for crop in crops],
+        "occluder": [crop.occluder.ravel() for crop in crops],
+        "ignore": [crop.ignore.tobytes() for crop in crops],
+    }
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+class Shards:
+    """A crop cache, memory-mapped: nothing is read before it is asked for. Can be pickled and survives a fork.
+
+    Attributes:
+        manifest: the manifest as written by `dag.cache.build.write_cache`.
+        skeleton: the joints' names and order.
+        input_wh, canvas_wh: network input and canvas, width and height in pixels.
+        variants: occluded renderings a person.
+
+    Raises:
+        UserError: no manifest, or (when it is first read) a shard that is missing, damaged or not the manifest's.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.manifest = read_json(self.folder / MANIFEST)
+        self.skeleton: Skeleton = get_skeleton(self.manifest["skeleton"])
+        self.input_wh: tuple[int, int] = tuple(self.manifest["input_wh"])
+        self.canvas_wh: tuple[int, int] = tuple(self.manifest["canvas_wh"])
+        self.variants: int = self.manifest["variants"]
+        self._starts = np.cumsum([0] + [shard["instances"] for shard in self.manifest["shards"]])
+        self._readers: dict[int, pa.ipc.RecordBatchFileReader] = {}
+        self._last: tuple[int, pa.RecordBatch] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_readers": {}, "_last": None}
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def person_id(self, index: int) -> int:
+        """The annotation id of a person."""
+        return self._record(index)["person_id"][0].as_py()
+
+    def crop(self, index: int, variant: int) -> Crop:
+        """One rendering of a person; its arrays are read-only views of the file."""
+        record = self._record(index)
+        width, height = self.canvas_wh
+        joints = len(self.skeleton)
+
+        def numbers(name: str) -> np.ndarray:
+            return record[name][variant].values.to_numpy()
+
+        def pixels(name: str, *shape: int) -> np.ndarray:
+            # All values of a column have one length: no offsets, and no copy as a scalar would make.
+            return np.frombuffer(record[name].buffers()[2], np.uint8).reshape(-1, *shape)[variant]
+
+        return Crop(
+            person_id=record["person_id"][variant].as_py(),
+            variant=record["variant"][variant].as_py(),
+            image=pixels("image", height, width, 3),
+            canvas_from_image=numbers("canvas_from_image").reshape(2, 3),
+            keypoints_xy=numbers("keypoints_xy").reshape(-1, joints, 2),
+            visibility=numbers("visibility").reshape(-1, joints),
+            occluder=numbers("occluder").reshape(-1, joints),
+            ignore=pixels("ignore", height // IGNORE_STRIDE, width // IGNORE_STRIDE),
+        )
+
+    def _record(self, index: int) -> pa.RecordBatch:
+        if self._last is not None and self._last[0] == index:
+            return self._last[1]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        number = int(self._starts.searchsorted(index, side="right")) - 1
+        if number not in self._readers:
+            self._readers[number] = self._open(self.manifest["shards"][number])
+        try:
+            record = self._readers[number].get_batch(index - int(self._starts[number]))
+        except (OSError, pa.ArrowInvalid) as error:
+            path = self.folder / self.manifest["shards"][number]["file"]
+            raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
+        self._last = (index, record)
+        return record
+
+    def _open(self, shard: dict[str, Any]) -> pa.ipc.RecordBatchFileReader:
+        path = inside(self.folder, shard["file"])
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            found = path.stat().st_size, reader.num_record_batches
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
+        wanted = shard["bytes"], shard["instances"]
+        if found != wanted:
+            expected, got = (f"{size} bytes and {people} people" for size, people in (wanted, found))
+            raise UserError("another shard", where=path, expected=expected, got=got, do=AGAIN)
+        return reader

@@ -1,0 +1,1 @@
+"""Lightning callbacks of every training loop: curves, progress, resumable state, stop on signals."""

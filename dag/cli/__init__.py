@@ -1,0 +1,1 @@
+"""The command `dag-pose`, one module for each group of commands."""

@@ -1,0 +1,40 @@
+"""Commands about models: inspect files of weights, export a trained model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dag.stage import stage_options
+
+weights_group = typer.Typer(no_args_is_help=True, help="Inspect files of weights.")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `export`."""
+    app.command()(export)
+
+
+@weights_group.command("inspect")
+def inspect_file(file: Path) -> None:
+    """Print what FILE contains and which of its weights would load. No code from the file is run."""
+    from dag.models.weights import inspect_weights
+
+    for line in inspect_weights(file):
+        print(line)
+
+
+def export(
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a trained model; the output of stage train by default.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; beside the model by default.")] = None,
+) -> None:
+    """Write a trained model as ONNX; its metadata describes pre- and post-processing."""
+    from dag.models.export import export_onnx
+
+    model = model or Path(stage_options("train")["out"])
+    out = out or model.with_suffix(".onnx")
+    for name, text in export_onnx(model, out).items():
+        print(f"{name}: {text}")
+    print(f"wrote {out}")

@@ -1,0 +1,1 @@
+"""Official annotation files to validated person annotations: readers, repairs, validation, duplicates, downloads."""

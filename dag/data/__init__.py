@@ -1,1 +1,0 @@
-"""D: from photographs and person rows to training batches."""

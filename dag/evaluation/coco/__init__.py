@@ -1,0 +1,1 @@
+"""COCO's keypoint metric, equal to pycocotools: OKS, matching, average precision."""

@@ -1,0 +1,42 @@
+"""Object keypoint similarity, as COCO defines it (cocodataset.org/#keypoints-eval).
+
+As pycocotools' `COCOeval.computeOks` for people with labelled joints.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+
+def joint_similarity(
+    predicted_xy: Float[np.ndarray, "*#shape J 2"],
+    gt_xy: Float[np.ndarray, "*#shape J 2"],
+    area: Float[np.ndarray, "*#shape"],
+    sigmas: Float[np.ndarray, " J"],
+) -> Float[np.ndarray, "*#shape J"]:
+    """exp(-d^2 / (2 s^2 k^2)) with s^2 the person's area and k = 2 sigma: 1 on the spot, 0 far away.
+
+    Args:
+        predicted_xy, gt_xy: image pixels; leading axes broadcast.
+        area: segment area of the true person in square pixels.
+        sigmas: the skeleton's.
+    """
+    squared = ((predicted_xy - gt_xy) ** 2).sum(-1)
+    return np.exp(-squared / (2 * sigmas) ** 2 / (area[..., None] + np.spacing(1)) / 2)
+
+
+def oks(
+    predicted_xy: Float[np.ndarray, "*#shape J 2"],
+    gt_xy: Float[np.ndarray, "*#shape J 2"],
+    visibility: Int8[np.ndarray, "*#shape J"],
+    area: Float[np.ndarray, "*#shape"],
+    sigmas: Float[np.ndarray, " J"],
+) -> Float[np.ndarray, "*#shape"]:
+    """Mean similarity over the true person's labelled joints (visibility above 0); NaN where none is labelled.
+
+    Leading axes broadcast: `oks(predicted_xy[:, None], gt_xy[None], visibility[None], area[None], sigmas)` is every
+    prediction against every person.
+    """
+    similarity = joint_similarity(predicted_xy, gt_xy, area, sigmas)
+    labelled = np.broadcast_to(visibility > 0, similarity.shape)
+    count = labelled.sum(-1)
+    return np.where(count > 0, (similarity * labelled).sum(-1) / np.maximum(count, 1), np.nan)

@@ -1,1 +1,0 @@
-"""Layers that turn features into joints, with their targets and decodings."""

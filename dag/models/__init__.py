@@ -1,0 +1,1 @@
+"""Pose models: backbones, heads, and their assembly with attention and graph."""

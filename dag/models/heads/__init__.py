@@ -1,0 +1,1 @@
+"""Layers that turn features into joints, with their training targets and decoders."""

@@ -1,0 +1,1 @@
+"""Human parsing: which pixels belong to a person, and to which part of the body."""

@@ -1,0 +1,1 @@
+"""Training of the CE2P human parser on label maps."""

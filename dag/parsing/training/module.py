@@ -1,0 +1,74 @@
+"""The training step of a parser."""
+
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from dag.augmentation.batch_transforms import jitter, normalise
+from dag.parsing.ce2p import Ce2p
+from dag.parsing.training.crops import PartCrops
+from dag.parsing.training.loss import parsing_loss
+from dag.parsing.training.metrics import confusion
+
+PHOTOMETRIC = {"brightness": 0.15, "contrast": 0.25, "colour": 0.15}
+WARMUP = 0.15
+"""Fraction of the steps over which the rate rises; then it falls along a cosine (Smith & Topin, 2019)."""
+
+
+class ParserTraining(L.LightningModule):
+    """CE2P with its loss, AdamW and a one-cycle learning rate.
+
+    Args:
+        network: trained in place.
+        learning_rate: the highest.
+        seed: of the photometric changes.
+    """
+
+    def __init__(self, network: Ce2p, *, learning_rate: float, seed: int):
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learning_rate = learning_rate
+        self.seed = seed
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        seeds = [(self.seed, self.current_epoch, key) for key in batch["key"].tolist()]
+        images = jitter(_images(batch), seeds, **PHOTOMETRIC)
+        loss = parsing_loss(self.network(images.contiguous(memory_format=torch.channels_last)), batch["labels"].long())
+        self.log("train/loss", loss, on_epoch=True, on_step=False, logger=False, batch_size=len(images))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=1e-4)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, steps, pct_start=WARMUP)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def predicted(network: Ce2p, batch: dict[str, Tensor]) -> Int[Tensor, "B H W"]:
+    """Labels of a batch's crops, at their own resolution."""
+    logits = network(_images(batch)).fused.float()
+    size = (batch["labels"].shape[-2], batch["labels"].shape[-1])
+    return F.interpolate(logits, size, mode="bilinear", align_corners=True).argmax(1)
+
+
+def measure(network: Ce2p, crops: PartCrops, labels: int, batch_size: int) -> Int[np.ndarray, "L L"]:
+    """`confusion` over all crops, on the device where the network is."""
+    device = next(network.parameters()).device
+    pixels = np.zeros((labels, labels), dtype=np.int64)
+    network.eval()
+    with torch.inference_mode():
+        for batch in DataLoader(crops, batch_size):  # type: ignore[arg-type]
+            batch = {name: value.to(device) for name, value in batch.items()}
+            pixels += confusion(batch["labels"].long().cpu().numpy(), predicted(network, batch).cpu().numpy(), labels)
+    network.train()
+    return pixels
+
+
+def _images(batch: dict[str, Tensor]) -> Float[Tensor, "B 3 H W"]:
+    return normalise(batch["image"].permute(0, 3, 1, 2).float() / 255)

@@ -1,0 +1,179 @@
+"""The instance pool: every good person of the images, cut out. Order and bytes are the input's.
+
+A person is judged twice by the same limits: by what its annotation promises, and, if that is good enough for the
+parser to be asked, by what was found.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from dag.annotation import PersonAnnotation
+from dag.image import read_image
+from dag.masks import HumanParser, PartMap
+from dag.parallel import Workers
+from dag.pool.pool import Cutout, write_pool
+from dag.pool.quality import RATIOS, Quality, Rejection, measured, promised, rejection, soft_alpha
+from dag.skeleton import Skeleton
+
+BUNDLE = 8
+"""Images that a worker takes at a time."""
+
+
+def build_pool(
+    path: str | Path,
+    persons: Sequence[PersonAnnotation],
+    root: str | Path,
+    parser: HumanParser,
+    skeleton: Skeleton,
+    *,
+    min_height: float,
+    min_joints: int,
+    min_joints_inside: float,
+    max_fragment_ratio: float,
+    min_mask_iou: float,
+    max_occlusion_ratio: float,
+    max_ambiguous: float,
+    max_border: float,
+    workers: Workers,
+) -> list[Quality]:
+    """Write the cut-outs of all good people to `path`, in the order of images; the quality of every row, likewise.
+
+    Args:
+        path: the pool file.
+        persons: all rows of the images: neighbours and crowds tell who is who.
+        root: folder of the images.
+        parser: tells people's pixels.
+        skeleton: what the people's joints are.
+        min_height ... max_border: see `rejection`.
+        workers: share the images; the bytes are the same for any number.
+
+    Raises:
+        UserError: an image is missing or unreadable.
+    """
+    judge = partial(
+        rejection,
+        min_height=min_height,
+        min_joints=min_joints,
+        min_joints_inside=min_joints_inside,
+        max_fragment_ratio=max_fragment_ratio,
+        min_mask_iou=min_mask_iou,
+        max_occlusion_ratio=max_occlusion_ratio,
+        max_ambiguous=max_ambiguous,
+        max_border=max_border,
+    )
+    images = by_image(persons)
+    bundles = [images[start : start + BUNDLE] for start in range(0, len(images), BUNDLE)]
+    # Workers of a cluster are at work in another folder.
+    tasks = [(bundle, Path(root).resolve(), parser, skeleton, judge) for bundle in bundles]
+    qualities: list[Quality] = []
+    rejected: Counter[str] = Counter()
+
+    def accepted() -> Iterator[Cutout]:
+        for quality, cutout in chain.from_iterable(workers.map(cut_images, tasks, "images")):
+            qualities.append(quality)
+            if quality.rejection is not None:
+                rejected[quality.rejection.value] += 1
+            if cutout is not None:
+                yield cutout
+
+    write_pool(path, accepted(), skeleton, rejected)
+    return qualities
+
+
+def by_image(persons: Sequence[PersonAnnotation]) -> list[list[PersonAnnotation]]:
+    """Rows of one image together, images in the order of their first row."""
+    images: dict[str, list[PersonAnnotation]] = {}
+    for person in persons:
+        images.setdefault(person.image_path, []).append(person)
+    return list(images.values())
+
+
+def cut_images(
+    images: Sequence[Sequence[PersonAnnotation]],
+    root: str | Path,
+    parser: HumanParser,
+    skeleton: Skeleton,
+    judge: Callable[[Quality], Rejection | None],
+) -> list[tuple[Quality, Cutout | None]]:
+    """`cut_image` of several."""
+    return [row for people in images for row in cut_image(people, root, parser, skeleton, judge)]
+
+
+def cut_image(
+    people: Sequence[PersonAnnotation],
+    root: str | Path,
+    parser: HumanParser,
+    skeleton: Skeleton,
+    judge: Callable[[Quality], Rejection | None],
+) -> list[tuple[Quality, Cutout | None]]:
+    """Quality and, where `judge` accepts it, cut-out of each row of one image."""
+    results: list[tuple[Quality, Cutout | None]] = []
+    for person in people:
+        quality = promised(person, skeleton)
+        results.append((replace(quality, rejection=_unfit(person) or judge(quality)), None))
+    targets = [number for number, (quality, _) in enumerate(results) if quality.rejection is None]
+    if not targets:
+        return results
+    image = read_image(root, people[0].image_path)
+    for number, parsed in zip(targets, parser.parse(image, people, targets)):
+        quality = measured(people[number], parsed, skeleton)
+        quality = replace(quality, rejection=judge(quality))
+        cutout = cut_out(image, people[number], parsed) if quality.rejection is None else None
+        results[number] = (quality, cutout)
+    return results
+
+
+def _unfit(person: PersonAnnotation) -> Rejection | None:
+    if person.is_crowd:
+        return Rejection.CROWD
+    return Rejection.NO_KEYPOINTS if person.num_keypoints == 0 else None
+
+
+def cut_out(image: UInt8[np.ndarray, "H W 3"], person: PersonAnnotation, parsed: PartMap) -> Cutout:
+    """The person with soft edges, on the smallest rectangle that holds it.
+
+    Args:
+        image: the image, RGB.
+        parsed: whose `soft_alpha` is not empty.
+    """
+    alpha = soft_alpha(parsed.parts)
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = parsed.parts.shape
+    colour = image[parsed.top : parsed.top + height, parsed.left : parsed.left + width]
+    left_top = (parsed.left + columns[0], parsed.top + rows[0])
+    labelled = person.visibility > 0
+    rgba = cv2.cvtColor(colour[window], cv2.COLOR_RGB2RGBA)
+    rgba[..., 3] = alpha[window]
+    return Cutout(
+        person_id=person.person_id,
+        image_path=person.image_path,
+        rgba=rgba,
+        parts=np.where(alpha[window] > 0, parsed.parts[window], np.uint8(0)),
+        keypoints_xy=np.where(labelled[:, None], person.keypoints_xy - left_top, 0.0),
+        visibility=person.visibility,
+    )
+
+
+def pool_metrics(qualities: Sequence[Quality]) -> dict[str, Any]:
+    """How many people there were, how many were rejected for what, and the mean metrics of the accepted."""
+    accepted = [quality for quality in qualities if quality.rejection is None]
+    counts = Counter(quality.rejection for quality in qualities)
+    ious = [quality.mask_iou for quality in accepted if quality.mask_iou is not None]
+    metrics = ("height", "visible_joints", *(name for name in RATIOS if name != "mask_iou"))
+    means = {name: float(np.mean([getattr(quality, name) for quality in accepted])) for name in metrics if accepted}
+    return {
+        "persons": len(qualities),
+        "accepted": len(accepted),
+        "rejected": {reason.value: counts[reason] for reason in Rejection},
+        "mean": {**means, **({"mask_iou": float(np.mean(ious))} if ious else {})},
+    }

@@ -1,0 +1,133 @@
+"""Instances cut out of images: the instance pool as one memory-mapped Arrow file."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int8, UInt8
+
+from dag.annotation import table_skeleton
+from dag.errors import UserError
+from dag.files import whole_file
+from dag.skeleton import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A whole person with soft edges.
+
+    Attributes:
+        person_id: the annotation it comes from.
+        image_path: its image, relative to the data root.
+        rgba: colour (RGB, not premultiplied) and alpha.
+        parts: part labels of the parser's label set, 0 where there is nobody.
+        keypoints_xy: cut-out pixels, pixel-index frame.
+        visibility: `Visibility` numbers.
+    """
+
+    person_id: int
+    image_path: str
+    rgba: UInt8[np.ndarray, "H W 4"]
+    parts: UInt8[np.ndarray, "H W"]
+    keypoints_xy: Float[np.ndarray, "J 2"]
+    visibility: Int8[np.ndarray, " J"]
+
+
+def _schema(skeleton: Skeleton) -> pa.Schema:
+    fields = [
+        ("person_id", pa.int64()),
+        ("image_path", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("rgba", pa.binary()),
+        ("parts", pa.binary()),
+        ("keypoints_xy", pa.list_(pa.float64(), 2 * len(skeleton))),
+        ("visibility", pa.list_(pa.int8(), len(skeleton))),
+    ]
+    return pa.schema(fields, metadata={"dag.skeleton": skeleton.text})
+
+
+def write_pool(
+    path: str | Path, cutouts: Iterable[Cutout], skeleton: Skeleton, rejected: Mapping[str, int] | None = None
+) -> None:
+    """Write cut-outs one by one, in the order given, whole or not at all.
+
+    Args:
+        path: the pool file.
+        cutouts: those that are good enough.
+        skeleton: what their joints are.
+        rejected: number of people left out, by reason; looked at after the last cut-out.
+    """
+    schema = _schema(skeleton)
+    with whole_file(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for cutout in cutouts:
+            height, width = cutout.parts.shape
+            row = {
+                "person_id": [cutout.person_id],
+                "image_path": [cutout.image_path],
+                "height": [height],
+                "width": [width],
+                "rgba": [cutout.rgba.tobytes()],
+                "parts": [cutout.parts.tobytes()],
+                "keypoints_xy": [cutout.keypoints_xy.ravel()],
+                "visibility": [cutout.visibility],
+            }
+            writer.write_batch(pa.record_batch(row, schema=schema))
+        # Only now is it known who was rejected: an empty batch says so.
+        counts = json.dumps({reason: int(count) for reason, count in (rejected or {}).items()})
+        empty = pa.RecordBatch.from_pylist([], schema=schema)
+        writer.write_batch(empty, custom_metadata={"dag.rejected": counts})
+
+
+class Pool:
+    """A pool file as a read-only sequence of `Cutout`; nothing is read before it is asked for.
+
+    Attributes:
+        path: the file.
+        skeleton: what the joints are.
+        rejected: number of people left out when it was made, by reason.
+
+    Raises:
+        UserError: missing file or not a pool.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        do = "run `dvc repro pool`"
+        try:
+            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            last = self._reader.get_batch_with_custom_metadata(self._reader.num_record_batches - 1)
+        except (OSError, ValueError) as error:
+            raise UserError("not a pool", where=path, got=error, do=do) from None
+        metadata = last.custom_metadata or {}
+        if b"dag.rejected" not in metadata:
+            raise UserError("not a pool", where=path, expected="rejection counts", got="none", do=do)
+        self.rejected: dict[str, int] = json.loads(metadata[b"dag.rejected"])
+        self.skeleton = table_skeleton(self._reader, path)
+
+    def __reduce__(self) -> tuple[type["Pool"], tuple[Path]]:
+        """Worker processes open the file again."""
+        return Pool, (self.path,)
+
+    def __len__(self) -> int:
+        return self._reader.num_record_batches - 1
+
+    def __getitem__(self, index: int) -> Cutout:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        row = self._reader.get_batch(index)
+        height, width = row["height"][0].as_py(), row["width"][0].as_py()
+        return Cutout(
+            person_id=row["person_id"][0].as_py(),
+            image_path=row["image_path"][0].as_py(),
+            rgba=np.frombuffer(row["rgba"][0].as_buffer(), np.uint8).reshape(height, width, 4),
+            parts=np.frombuffer(row["parts"][0].as_buffer(), np.uint8).reshape(height, width),
+            keypoints_xy=np.array(row["keypoints_xy"][0].as_py()).reshape(-1, 2),
+            visibility=np.array(row["visibility"][0].as_py(), dtype=np.int8),
+        )
+
+    def __iter__(self) -> Iterator[Cutout]:
+        return (self[index] for index in range(len(self)))

@@ -1,0 +1,210 @@
+"""How good a cut-out person is, and which limit a bad one breaks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, UInt8
+
+from dag.annotation import PersonAnnotation, Visibility
+from dag.files import whole_file
+from dag.geometry import at, pixel_of
+from dag.masks import PartMap, decode_mask, mask_area
+from dag.skeleton import Skeleton
+
+RATIOS = ("occlusion_ratio", "joints_inside", "ambiguous", "border_ratio", "fragment_ratio", "mask_iou")
+"""Metrics of `Quality` between 0 and 1."""
+
+TOLERANCE = 0.02
+"""How far outside the mask a joint still counts as inside, in units of the cut-out's height."""
+
+LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+"""Last words of names of joints that nobody turns away: unlabelled, they are occluded or out of the image.
+
+A face may only look away. In a skeleton with other names, joints without a label say nothing.
+"""
+
+
+class Rejection(StrEnum):
+    """Why a person is not in the pool; the first reason that holds."""
+
+    CROWD = "crowd"
+    NO_KEYPOINTS = "no keypoints"
+    TOO_SMALL = "too small"
+    FEW_VISIBLE = "few visible joints"
+    OCCLUDED = "occluded joints"
+    NOT_SEPARABLE = "not separable"
+    FRAGMENTARY = "fragmentary"
+    JOINTS_OUTSIDE = "joints outside"
+    TRUNCATED = "truncated at the photo's border"
+    MASK_DISAGREES = "disagrees with annotated mask"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a cut-out is. Of people rejected before parsing: how good their annotation lets it be.
+
+    Attributes:
+        person_id: the annotation.
+        image_path: its image, relative to the data root.
+        height: pixels.
+        visible_joints: number of joints with visibility 2.
+        occlusion_ratio: joints that are occluded by something else than the person itself, and unlabelled joints of the
+            limbs, over these and the labelled joints.
+        joints_inside: share of the visible joints that lie in the cut-out's largest connected piece, or nearly.
+        ambiguous: share of the cut-out that may be somebody else's.
+        border_ratio: share of the outline that lies on the image's border.
+        fragment_ratio: share of the cut-out outside its largest connected piece.
+        mask_iou: agreement with the annotated mask (intersection over union); None without one.
+        rejection: why it is not in the pool; None for accepted ones.
+    """
+
+    person_id: int
+    image_path: str
+    height: float
+    visible_joints: int
+    occlusion_ratio: float
+    joints_inside: float = 1.0
+    ambiguous: float = 0.0
+    border_ratio: float = 0.0
+    fragment_ratio: float = 0.0
+    mask_iou: float | None = None
+    rejection: Rejection | None = None
+
+
+def rejection(
+    quality: Quality,
+    *,
+    min_height: float,
+    min_joints: int,
+    min_joints_inside: float,
+    max_fragment_ratio: float,
+    min_mask_iou: float,
+    max_occlusion_ratio: float,
+    max_ambiguous: float,
+    max_border: float,
+) -> Rejection | None:
+    """The first limit that a cut-out breaks, or None. Limits are named as the metrics of `Quality`."""
+    broken = {
+        Rejection.TOO_SMALL: quality.height < min_height,
+        Rejection.FEW_VISIBLE: quality.visible_joints < min_joints,
+        Rejection.OCCLUDED: quality.occlusion_ratio > max_occlusion_ratio,
+        Rejection.NOT_SEPARABLE: quality.ambiguous > max_ambiguous,
+        Rejection.FRAGMENTARY: quality.fragment_ratio > max_fragment_ratio,
+        Rejection.JOINTS_OUTSIDE: quality.joints_inside < min_joints_inside,
+        Rejection.TRUNCATED: quality.border_ratio > max_border,
+        Rejection.MASK_DISAGREES: quality.mask_iou is not None and quality.mask_iou < min_mask_iou,
+    }
+    return next((reason for reason, is_broken in broken.items() if is_broken), None)
+
+
+def promised(person: PersonAnnotation, skeleton: Skeleton) -> Quality:
+    """The best that a cut-out can be by its annotation: occluded joints may all be occluded by the person itself."""
+    nothing_hides = np.zeros(len(skeleton), dtype=bool)
+    return Quality(
+        person_id=person.person_id,
+        image_path=person.image_path,
+        height=float(person.bbox_xywh[3]),
+        visible_joints=int((person.visibility == Visibility.VISIBLE).sum()),
+        occlusion_ratio=_occlusion_ratio(person, nothing_hides, skeleton),
+    )
+
+
+def measured(person: PersonAnnotation, parsed: PartMap, skeleton: Skeleton) -> Quality:
+    """The quality of a parsed person, as it will be seen: opaque where `soft_alpha` is above a half."""
+    alpha = soft_alpha(parsed.parts)
+    rows = np.flatnonzero(alpha.any(axis=1))
+    height = float(rows[-1] - rows[0] + 1) if len(rows) else 0.0
+    body, fragment_ratio = largest_piece(alpha > 127)
+    inside = joints_in(body, person, parsed, radius=int(TOLERANCE * height + 0.5))
+    visible = person.visibility == Visibility.VISIBLE
+    mask = parsed.parts > 0
+    occluded = (person.visibility > 0) & ~visible & ~joints_in(mask, person, parsed, radius=0)
+    annotated = decode_mask(person, (parsed.left, parsed.top, mask.shape[1], mask.shape[0]))
+    return replace(
+        promised(person, skeleton),
+        height=height,
+        occlusion_ratio=_occlusion_ratio(person, occluded, skeleton),
+        joints_inside=float(inside[visible].mean()),
+        ambiguous=parsed.ambiguous,
+        border_ratio=_border_ratio(mask, person, parsed),
+        fragment_ratio=fragment_ratio,
+        mask_iou=None if annotated is None else _mask_iou(mask, annotated, mask_area(person)),
+    )
+
+
+def largest_piece(mask: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"], float]:
+    """The largest connected piece of a mask, and the share of the mask outside it."""
+    pieces, areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[1:3]
+    areas = areas[1:, cv2.CC_STAT_AREA]
+    if not len(areas):
+        return mask, 0.0
+    return pieces == areas.argmax() + 1, float(1 - areas.max() / areas.sum())
+
+
+def joints_in(
+    mask: Bool[np.ndarray, "h w"], person: PersonAnnotation, parsed: PartMap, radius: int
+) -> Bool[np.ndarray, " J"]:
+    """Joints in a mask that lies where `parsed` does, or at most `radius` pixels from it."""
+    disc = np.argwhere(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))[:, ::-1]
+    centers = pixel_of(person.keypoints_xy - (parsed.left, parsed.top))
+    return np.logical_or.reduce(at(mask, (centers[:, None] + disc - radius).astype(float)), axis=1)
+
+
+def _occlusion_ratio(person: PersonAnnotation, occluded: Bool[np.ndarray, " J"], skeleton: Skeleton) -> float:
+    limb = np.array([joint.split("_")[-1] in LIMBS for joint in skeleton.joints])
+    missing = limb & (person.visibility == Visibility.UNLABELLED)
+    return float((occluded | missing).sum() / max(((person.visibility > 0) | missing).sum(), 1))
+
+
+def _border_ratio(mask: Bool[np.ndarray, "h w"], person: PersonAnnotation, parsed: PartMap) -> float:
+    """Of a mask that lies where `parsed` does.
+
+    Annotated masks end up to two pixels before the border, so the outermost two rows and columns count as it.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 0.0
+    left, top = max(2 - parsed.left, 0), max(2 - parsed.top, 0)
+    right, bottom = (max(side - 2, 0) for side in (person.image_width - parsed.left, person.image_height - parsed.top))
+    sides = (mask[:, :left].any(axis=1), mask[:, right:].any(axis=1), mask[:top].any(axis=0), mask[bottom:].any(axis=0))
+    return sum(int(side.sum()) for side in sides) / float(2 * (np.ptp(rows) + np.ptp(columns) + 2))
+
+
+def _mask_iou(mask: Bool[np.ndarray, "h w"], annotated: Bool[np.ndarray, "h w"], area: int) -> float:
+    """Of a mask and the part of an annotated mask of `area` pixels that lies in the same window."""
+    both = (annotated & mask).sum()
+    return float(both / max(area + mask.sum() - both, 1))
+
+
+def soft_alpha(parts: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Opacity of a part map's pixels; the outermost ring of pixels, half background, fades out."""
+    hard = np.where(parts > 0, np.uint8(255), np.uint8(0))
+    square = np.ones((3, 3), dtype=np.uint8)
+    eroded = cv2.erode(hard, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.GaussianBlur(eroded, (3, 3), 0, borderType=cv2.BORDER_CONSTANT)
+
+
+def write_quality(path: str | Path, qualities: Sequence[Quality]) -> None:
+    """Write every figure of every row as parquet, in the order given, whole or not at all; same rows, same bytes.
+
+    Columns are the attributes of `Quality`; `mask_iou` and `rejection` are empty where they are None.
+    """
+    schema = pa.schema(
+        [
+            ("person_id", pa.int64()),
+            ("image_path", pa.string()),
+            ("height", pa.float64()),
+            ("visible_joints", pa.int32()),
+        ]
+        + [(name, pa.float64()) for name in RATIOS]
+        + [("rejection", pa.string())]
+    )
+    rows = [vars(quality) for quality in qualities]
+    with whole_file(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial, compression="zstd")

@@ -1,0 +1,1 @@
+"""COCO-RE: relabelling of occluded joints: proposals, evidence, calibration and reviewed decisions."""

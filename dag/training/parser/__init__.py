@@ -1,1 +1,0 @@
-"""From label maps to a trained CE2P parser."""

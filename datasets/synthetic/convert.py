@@ -1,0 +1,32 @@
+"""Stage `convert` for rendered people: the files of render.py to validated person rows."""
+
+from pathlib import Path
+
+from dag.annotation import Source
+from dag.convert.convert import Split, convert_coco
+from dag.params import load_params
+from dag.skeleton import COCO17
+from dag.stage import run
+
+
+def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
+    """Check rendered people and write them as rows."""
+    params = load_params()
+    splits = [Split(split, annotations / f"person_keypoints_{split}.json", split) for split in ("train", "val")]
+    convert_coco(
+        root,
+        splits,
+        dataset="synthetic",
+        skeleton=COCO17,
+        source=Source.RENDERED,
+        invalid_annotations=params.convert.invalid_annotations,
+        workers=params.engine.workers,
+        check_images=check_images,
+        out=out,
+        images=images,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    run(convert)

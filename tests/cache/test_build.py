@@ -1,0 +1,287 @@
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dag.annotation import read_annotations, write_annotations
+from dag.cache.build import write_cache
+from dag.cache.shards import Shards
+from dag.cache.tasks import CODE, MADE_BY, make_shard
+from dag.errors import UserError
+from dag.parallel import Workers
+from dag.pool.pool import write_pool
+from dag.skeleton import COCO17, CROWDPOSE14
+from tests.imports import ROOT, imported_files
+from tests.makers import make_cutout, make_toy_set
+
+KEYWORDS = {
+    "input_wh": (64, 96),
+    "margin": 1.25,
+    "variants": 2,
+    "shard_mb": 0.2,
+    "mask": {"p": 0.5, "min_count": 1, "max_count": 8, "min_size": 10.0, "max_size": 40.0},
+    "paste": {"p": 0.5, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "max_covered": 0.8},
+    "seed": 1,
+}
+
+
+def _cache(folder: Path, out: str, workers: int | Workers = 1, **changes) -> dict:
+    workers = Workers(workers) if isinstance(workers, int) else workers
+    paths = (folder / out, folder / "annotations.parquet", folder / "pool.arrow", folder / "photos")
+    return write_cache(*paths, **{**KEYWORDS, "workers": workers, **changes})
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    make_toy_set(folder)
+    _cache(folder, "cache")
+    return folder
+
+
+def test_rows_are_the_trainable_people_of_the_train_split(toy: Path) -> None:
+    shards = Shards(toy / "cache")
+    assert [shards.person_id(index) for index in range(len(shards))] == [10, 11, 20, 21, 30, 31]
+    manifest = shards.manifest
+    assert (manifest["instances"], manifest["crops"], manifest["skeleton"]) == (6, 18, "coco17")
+    assert manifest["canvas_wh"] == [80, 120]
+    assert len(manifest["shards"]) > 1
+    assert sum(shard["instances"] for shard in manifest["shards"]) == 6
+
+
+def test_same_bytes_for_any_number_of_workers(toy: Path) -> None:
+    for workers in (0, 2, 3):
+        _cache(toy, "others", workers=workers)
+        assert _bytes(toy / "others") == _bytes(toy / "cache")
+        shutil.rmtree(toy / "others")
+
+
+def test_people_are_the_same_for_any_shard_size(toy: Path) -> None:
+    one, many = Shards(toy / "cache"), _cache(toy, "one_each", shard_mb=0.001)
+    assert [shard["instances"] for shard in many["shards"]] == [1] * 6
+    shards = Shards(toy / "one_each")
+    for index in range(6):
+        assert shards.person_id(index) == one.person_id(index)
+        assert all((shards.crop(index, n).image == one.crop(index, n).image).all() for n in range(3))
+
+
+def test_the_hash_follows_everything_that_shaped_the_cache(toy: Path) -> None:
+    first = Shards(toy / "cache").manifest["hash"]
+    assert _cache(toy, "again")["hash"] == first
+    for change in ({"seed": 2}, {"margin": 1.5}, {"variants": 1}, {"paste": {**KEYWORDS["paste"], "p": 0.4}}):
+        assert _cache(toy, "changed", **change)["hash"] != first
+
+
+def test_a_person_does_not_depend_on_who_else_is_there(toy: Path, tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    persons, skeleton = read_annotations(tmp_path / "annotations.parquet")
+    write_annotations(tmp_path / "annotations.parquet", [p for p in persons if p.image_id != 1], skeleton)
+    no_photo = {"mask": {**KEYWORDS["mask"], "p": 0.0}}
+    _cache(tmp_path, "some", **no_photo)
+    _cache(toy, "all", **no_photo)
+    some, everyone = Shards(tmp_path / "some"), Shards(toy / "all")
+    assert (some.crop(0, 2).image == everyone.crop(2, 2).image).all()
+
+
+def test_sizes_of_rectangles_follow_the_input(toy: Path) -> None:
+    fixed = {
+        "mask": {**KEYWORDS["mask"], "p": 1.0, "max_count": 1, "min_size": 40.0},
+        "paste": {**KEYWORDS["paste"], "p": 0.0},
+    }
+    _cache(toy, "sizes", **fixed)
+    shards = Shards(toy / "sizes")
+    changed = (shards.crop(0, 1).image != shards.crop(0, 0).image).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 40 * 96 / 256
+
+
+def test_empty_pool_stops_and_writes_nothing(tmp_path: Path) -> None:
+    make_toy_set(tmp_path, cutouts=0)
+    with pytest.raises(UserError, match=r"pool\.arrow: the pool is empty, there is nobody to paste; loosen `pool`"):
+        _cache(tmp_path, "cache")
+    assert not (tmp_path / "cache").exists()
+    assert _cache(tmp_path, "cache", paste={**KEYWORDS["paste"], "p": 0.0})["instances"] == 6
+
+
+def test_missing_photograph_stops_and_writes_nothing(tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    (tmp_path / "photos/3.png").unlink()
+    with pytest.raises(UserError, match=r"photos/3\.png: missing or unreadable image"):
+        _cache(tmp_path, "cache", workers=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["annotations.parquet", "photos", "pool.arrow"]
+
+
+def test_nobody_to_train_on(tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    persons, skeleton = read_annotations(tmp_path / "annotations.parquet", "train")
+    write_annotations(tmp_path / "annotations.parquet", [p for p in persons if not p.num_keypoints], skeleton)
+    with pytest.raises(UserError, match="nobody to train on: expected people with labelled joints, got 0"):
+        _cache(tmp_path, "cache")
+
+
+def test_pool_of_another_skeleton_is_refused(tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    cutout = make_cutout(np.random.default_rng(0))
+    fewer = replace(cutout, keypoints_xy=cutout.keypoints_xy[:14], visibility=cutout.visibility[:14])
+    write_pool(tmp_path / "pool.arrow", [fewer], CROWDPOSE14)
+    with pytest.raises(UserError, match=r"pool\.arrow: the pool's people have other joints: expected 17, got 14"):
+        _cache(tmp_path, "cache")
+
+
+def _times(folder: Path) -> dict[str, int]:
+    """When each shard was written; a second name of a file keeps its time."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("train-*.arrow")}
+
+
+def test_only_the_damaged_shard_is_made_again(tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    _cache(tmp_path, "cache")
+    before, times = _bytes(tmp_path / "cache"), _times(tmp_path / "cache")
+    damaged, missing = (tmp_path / f"cache/train-0000{number}.arrow" for number in (1, 4))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    missing.unlink()
+    _cache(tmp_path, "cache", workers=2)
+    assert _bytes(tmp_path / "cache") == before
+    after = _times(tmp_path / "cache")
+    assert {name for name in after if after[name] != times[name]} == {damaged.name, missing.name}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "annotations.parquet", "photos", "pool.arrow"]
+
+
+@pytest.mark.parametrize("note", ["{", "[]", "{}", None])
+def test_without_its_manifest_every_shard_is_made_again(tmp_path: Path, note: str | None) -> None:
+    make_toy_set(tmp_path)
+    _cache(tmp_path, "cache")
+    before, times = _bytes(tmp_path / "cache"), _times(tmp_path / "cache")
+    manifest = tmp_path / "cache/manifest.json"
+    manifest.write_text(note) if note else manifest.unlink()
+    _cache(tmp_path, "cache")
+    assert _bytes(tmp_path / "cache") == before
+    assert not set(_times(tmp_path / "cache").items()) & set(times.items())
+
+
+def test_another_cache_starts_anew(tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    _cache(tmp_path, "cache")
+    times = _times(tmp_path / "cache")
+    _cache(tmp_path, "cache", seed=2)
+    _cache(tmp_path, "alone", seed=2)
+    assert _bytes(tmp_path / "cache") == _bytes(tmp_path / "alone")
+    assert not set(_times(tmp_path / "cache").items()) & set(times.items())
+
+
+def test_an_error_leaves_the_cache_that_was_there(tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    _cache(tmp_path, "cache")
+    before = _bytes(tmp_path / "cache")
+    (tmp_path / "photos/3.png").unlink()
+    with pytest.raises(UserError, match=r"photos/3\.png: missing or unreadable image"):
+        _cache(tmp_path, "cache", seed=2)
+    assert _bytes(tmp_path / "cache") == before
+    assert not (tmp_path / ".cache.partial").exists()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    make_toy_set(folder, images=60)
+    _cache(folder, "at_once")
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle_leaves_no_cache_and_the_rerun_goes_on(many: Path, number: signal.Signals) -> None:
+    code = f"from pathlib import Path; from tests.cache.test_build import _cache; _cache(Path({str(many)!r}), 'cache')"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=ROOT)
+    partial, deadline = many / ".cache.partial", time.monotonic() + 60
+    while not list(partial.glob("train-00004.arrow")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, number)
+    assert process.wait() != 0
+    assert not (many / "cache").exists()
+    times = _times(partial)
+    assert len(times) >= 5
+    assert _cache(many, "cache")["instances"] == 120
+    kept = set(_times(many / "cache").items()) & set(times.items())
+    assert len(kept) >= len(times) - 1, "only what was written when it was stopped is made again"
+    assert not partial.exists()
+    assert _bytes(many / "cache") == _bytes(many / "at_once")
+    shutil.rmtree(many / "cache")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_room_is_one_line_and_leaves_nothing(tmp_path: Path, workers: int) -> None:
+    """Files may not grow beyond a limit, which stands for a disk that is full."""
+    make_toy_set(tmp_path)
+    (tmp_path / "params.yaml").write_text(_params(workers))
+    code = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+        f"sys.argv[0] = {str(ROOT / 'pipelines/cache.py')!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    words = ["--annotations", "annotations.parquet", "--pool", "pool.arrow", "--out", "cache", "--sheet", "sheet.jpg"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if "shards:" not in line and line]
+    assert re.fullmatch(
+        r"error: \S+/\.cache\.partial/train-0000\d\.arrow: cannot write: expected 470400 bytes, "
+        r"got \d+ bytes free \(.*File too large.*\); make room, or lower cache.variants",
+        line,
+    ), line
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"params.yaml", "annotations.parquet", "photos", "pool.arrow"}
+
+
+def _params(workers: int) -> str:
+    """The default parameters for the toy images."""
+    text = (ROOT / "presets/default.yaml").read_text()
+    text = text.replace("  workers: 2", f"  workers: {workers}").replace("root: data/synthetic", "root: photos")
+    return text.replace("input_width: 96", "input_width: 192").replace("input_height: 128", "input_height: 256")
+
+
+def test_a_cache_that_cannot_fit_is_refused_before_any_work(tmp_path: Path) -> None:
+    make_toy_set(tmp_path)
+    shutil.rmtree(tmp_path / "photos")
+    with pytest.raises(UserError, match=r"cannot write: expected \d{17,} bytes, got \d+ bytes free .*make room"):
+        _cache(tmp_path, "cache", variants=10**12)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["annotations.parquet", "pool.arrow"]
+
+
+def test_a_worker_with_other_code_is_refused(toy: Path) -> None:
+    stale = {**MADE_BY, "code": "0"}
+    with pytest.raises(UserError, match=r"a worker has other code or libraries: .*; restart the cluster's workers"):
+        make_shard(
+            toy / "x", pa.table({}), np.zeros(0, int), {}, root=toy, pool_path=None, render={}, digest="", made_by=stale
+        )  # fmt: skip
+
+
+def test_the_hash_holds_all_code_that_renders() -> None:
+    imported = {str(path.relative_to("dag")) for path in imported_files(Path("dag/cache/tasks.py"))}
+    shape_nothing = {"__init__.py", "data/__init__.py", "data/validate.py", "errors.py", "files.py", "stage.py"}
+    assert imported - shape_nothing == set(CODE)
+    assert set(MADE_BY) == {"numpy", "opencv", "pyarrow", "code"}
+
+
+def test_manifest_is_json_with_the_parameters(toy: Path) -> None:
+    manifest = json.loads((toy / "cache/manifest.json").read_text())
+    assert manifest["shaped_by"]["paste"] == KEYWORDS["paste"]
+    assert manifest["shaped_by"]["mask"] == KEYWORDS["mask"]
+    assert len(manifest["shaped_by"]["persons"]) == len(manifest["shaped_by"]["pool"]) == 64
+    assert COCO17.name == manifest["skeleton"]

@@ -1,0 +1,222 @@
+"""The pool from constructed images: who is cut out, who is not and why, and the same bytes for any workers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dag.annotation import PersonAnnotation, write_annotations
+from dag.augmentation.occlusion import check_pool
+from dag.errors import UserError
+from dag.parallel import Workers
+from dag.parsing.load import load_parser
+from dag.parsing.masks import MaskParser
+from dag.pool.build import build_pool, pool_metrics
+from dag.pool.pool import Pool
+from dag.pool.quality import Rejection, soft_alpha, write_quality
+from dag.skeleton import COCO17
+from tests.imports import ROOT
+from tests.standing import HEIGHT, WIDTH, image, outline, standing
+from tests.test_quality import LIMITS
+
+
+def on(image_id: int, person: PersonAnnotation, **changes) -> PersonAnnotation:
+    """The row on another image."""
+    return PersonAnnotation(**{**vars(person), "image_id": image_id, "image_path": f"{image_id}.png", **changes})
+
+
+def everybody() -> dict[str, list[PersonAnnotation]]:
+    """Images by what becomes of the first person on them."""
+    no_legs, no_arms = outline(60, 25), outline(60, 25)
+    no_legs[25 + 105 :] = False
+    no_arms[25 + 60 : 25 + 68, 40:130] = False
+    arm_outside = outline(60, 25)
+    arm_outside[25 + 45 : 25 + 115, :80] = False
+    cases = {
+        "accepted": [standing(1, 60)],
+        Rejection.CROWD: [standing(2, 60, is_crowd=True)],
+        Rejection.NO_KEYPOINTS: [standing(3, 60, visibility=dict.fromkeys(range(17), 0))],
+        Rejection.TOO_SMALL: [standing(4, 60, mask=outline(60, 25) & (np.arange(HEIGHT) < 80)[:, None])],
+        Rejection.FEW_VISIBLE: [standing(5, 60, visibility=dict.fromkeys(range(7, 17), 1))],
+        Rejection.OCCLUDED: [standing(6, 60, mask=no_legs, visibility=dict.fromkeys(range(13, 17), 1))],
+        Rejection.NOT_SEPARABLE: [standing(7, 60), standing(70, 66, masked=True)],
+        Rejection.JOINTS_OUTSIDE: [standing(8, 60, mask=arm_outside)],
+        Rejection.TRUNCATED: [standing(9, 60, 58)],
+        Rejection.FRAGMENTARY: [standing(10, 60, mask=no_arms)],
+    }
+    return {name: [on(number, row) for row in rows] for number, (name, rows) in enumerate(cases.items(), start=1)}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(1, 12):
+        pixels = image(outline(60, 25)) + np.uint8(number)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    return folder
+
+
+def build(path: Path, root: Path, rows: list[PersonAnnotation], workers: int = 1, parser=None, **limits):
+    together = Workers(workers)
+    return build_pool(path, rows, root, parser or MaskParser(), COCO17, **{**LIMITS, **limits}, workers=together)
+
+
+def test_every_reason_is_found_and_counted(tmp_path, root):
+    images = everybody()
+    rows = [row for people in images.values() for row in people]
+    qualities = build(tmp_path / "pool.arrow", root, rows)
+    assert [quality.person_id for quality in qualities] == [row.person_id for row in rows]
+    first = {quality.person_id: quality.rejection for quality in qualities}
+    assert {name: first[people[0].person_id] for name, people in images.items()} == {
+        name: None if name == "accepted" else name for name in images
+    }
+    metrics = pool_metrics(qualities)
+    assert metrics["persons"] == len(rows) == metrics["accepted"] + sum(metrics["rejected"].values())
+    assert metrics["rejected"]["not separable"] == 2
+    assert metrics["rejected"]["disagrees with annotated mask"] == 0
+    assert metrics["mean"]["mask_iou"] == metrics["mean"]["joints_inside"] == 1
+    pool = Pool(tmp_path / "pool.arrow")
+    assert [cutout.person_id for cutout in pool] == [1]
+    assert pool.rejected == {reason: count for reason, count in metrics["rejected"].items() if count}
+
+
+def test_a_parser_that_disagrees_with_the_annotated_mask(tmp_path, root):
+    swapped = outline(60, 25)
+    swapped[100:, 60:] = True
+    person = on(1, standing(1, 60, mask=swapped))
+
+    class WholeBody(MaskParser):
+        """A parser that finds the true outline."""
+
+        def parse(self, image, people, targets):
+            return super().parse(image, [on(1, standing(1, 60))], targets)
+
+    [quality] = build(tmp_path / "pool.arrow", root, [person], parser=WholeBody())
+    assert quality.rejection is Rejection.MASK_DISAGREES
+
+
+def test_cutout_holds_the_person_and_nothing_else(tmp_path, root):
+    person = on(3, standing(1, 60, visibility={0: 0, 9: 1}))
+    build(tmp_path / "pool.arrow", root, [person], max_occlusion_ratio=1.0)
+    [cutout] = Pool(tmp_path / "pool.arrow")
+    alpha = soft_alpha(outline(60, 25).astype(np.uint8))
+    rows, columns = np.nonzero(alpha)
+    left, top = columns.min(), rows.min()
+    height, width = cutout.parts.shape
+    assert (height, width) == (np.ptp(rows) + 1, np.ptp(columns) + 1)
+    pixels = image(outline(60, 25)) + np.uint8(3)
+    assert (cutout.rgba[..., :3] == pixels[top : top + height, left : left + width]).all()
+    assert (cutout.rgba[..., 3] == alpha[top : top + height, left : left + width]).all()
+    assert not (alpha[~outline(60, 25)]).any()
+    assert ((cutout.parts > 0) == (cutout.rgba[..., 3] > 0)).all()
+    np.testing.assert_array_equal(cutout.keypoints_xy[0], [0, 0])
+    np.testing.assert_array_equal(cutout.keypoints_xy[1:] + (left, top), person.keypoints_xy[1:])
+    np.testing.assert_array_equal(cutout.visibility, person.visibility)
+
+
+def test_same_bytes_for_any_number_of_workers(tmp_path, root):
+    rows = [on(number, standing(number, 60, 25 if number % 2 else 58)) for number in range(1, 12)]
+    for workers in (0, 1, 2):
+        qualities = build(tmp_path / f"{workers}.arrow", root, rows, workers)
+        write_quality(tmp_path / f"{workers}.parquet", qualities)
+        assert [quality.image_path for quality in qualities] == [row.image_path for row in rows]
+    for kind in ("arrow", "parquet"):
+        first, *rest = [(tmp_path / f"{workers}.{kind}").read_bytes() for workers in (0, 1, 2)]
+        assert all(bytes_ == first for bytes_ in rest)
+    assert len(Pool(tmp_path / "2.arrow")) == 6
+    assert Pool(tmp_path / "2.arrow").rejected == {"truncated at the photo's border": 5}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_missing_photograph_is_named_and_nothing_is_written(tmp_path, root, workers):
+    rows = [on(1, standing(1, 60)), on(99, standing(2, 60))]
+    with pytest.raises(UserError, match=r"99\.png: missing or unreadable image"):
+        build(tmp_path / "pool.arrow", root, rows, workers)
+    assert not list(tmp_path.iterdir())
+
+
+def stage(folder: Path, rows: list[PersonAnnotation], root: Path) -> subprocess.CompletedProcess:
+    """Run the stage script in a project of its own."""
+    write_annotations(folder / "annotations.parquet", rows, COCO17)
+    params = (ROOT / "presets/default.yaml").read_text().replace("root: data/synthetic", f"root: {root}")
+    (folder / "params.yaml").write_text(params)
+    outputs = {"out": "pool.arrow", "quality": "quality.parquet", "metrics": "metrics.json", "sheet": "sheet.jpg"}
+    options = {"persons": "annotations.parquet", "parser": ROOT / "presets/parsers/masks.yaml", **outputs}
+    words = [str(word) for option, value in options.items() for word in (f"--{option}", value)]
+    command = [sys.executable, str(ROOT / "pipelines/pool.py"), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+
+
+def test_stage_writes_pool_quality_metrics_and_sheet(tmp_path, root):
+    rows = [on(1, standing(1, 60)), on(2, standing(3, 60, is_crowd=True)), on(1, standing(2, 60), split="val")]
+    done = stage(tmp_path, rows, root)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["persons"], metrics["accepted"]) == (2, 1)
+    assert len(Pool(tmp_path / "pool.arrow")) == 1
+    table = pq.read_table(tmp_path / "quality.parquet", columns=["person_id", "image_path", "rejection"])
+    assert table.to_pylist() == [
+        {"person_id": 1, "image_path": "1.png", "rejection": None},
+        {"person_id": 3, "image_path": "2.png", "rejection": "crowd"},
+    ]
+    assert cv2.imread(str(tmp_path / "sheet.jpg")).shape[2] == 3
+
+
+def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
+    rows = [on(1, standing(1, 60, is_crowd=True)), on(2, standing(2, 60, 58)), on(3, standing(3, 60, 58))]
+    done = stage(tmp_path, rows, root)
+    assert done.returncode == 0, done.stderr
+    assert "warning: the pool is empty; of 3 people rejected:" in done.stderr
+    assert "'crowd': 1" in done.stderr
+    pool = Pool(tmp_path / "pool.arrow")
+    assert len(pool) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["rejected"]["crowd"] == 1
+    assert metrics["mean"] == {}
+    with pytest.raises(UserError) as error:
+        check_pool(pool)
+    assert str(error.value) == (
+        f"{tmp_path}/pool.arrow: the pool is empty, there is nobody to paste: got 3 people rejected (crowd: 1, "
+        "truncated at the photo's border: 2); loosen `pool` in params.yaml or set cache.paste_instance.p to 0"
+    )
+
+
+def test_what_is_no_pool_is_named(tmp_path):
+    table = pa.table({"a": [1]})
+    for name, rows in (("table.arrow", table), ("empty.arrow", table[:0])):
+        with pa.OSFile(str(tmp_path / name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(rows)
+    (tmp_path / "text.arrow").write_text("no Arrow file at all")
+    with pytest.raises(
+        UserError, match=r"table\.arrow: not a pool: expected rejection counts, got none; run `dvc repro"
+    ):
+        Pool(tmp_path / "table.arrow")
+    for name in ("empty.arrow", "text.arrow", "missing.arrow"):
+        with pytest.raises(UserError, match=rf"{name}: not a pool: .*; run `dvc repro pool`"):
+            Pool(tmp_path / name)
+
+
+def test_real_people_are_cut_out_by_bodypix(tmp_path, real_data, monkeypatch):
+    from dag.convert.coco import read_coco
+
+    monkeypatch.setenv("DAG_REAL_DATA", str(real_data))
+    root = real_data / "data/coco"
+    annotations = root / "annotations/person_keypoints_train2017.json"
+    rows, _ = read_coco(annotations, dataset="coco", split="train", skeleton=COCO17, image_folder="train2017")
+    parser = load_parser(str(ROOT / "presets/parsers/bodypix.yaml"), COCO17)
+    limits = {"min_mask_iou": 0.8, "min_joints_inside": 0.95}
+    for workers in (1, 2):
+        qualities = build(tmp_path / f"{workers}.arrow", root, rows, workers, parser, **limits)
+    assert (tmp_path / "1.arrow").read_bytes() == (tmp_path / "2.arrow").read_bytes()
+    metrics = pool_metrics(qualities)
+    assert metrics["persons"] == 244
+    assert metrics["accepted"] >= 10
+    assert metrics["rejected"]["crowd"] == 8
+    assert metrics["mean"]["mask_iou"] > 0.8
+    assert all(cutout.parts.max() <= 24 < WIDTH for cutout in Pool(tmp_path / "1.arrow"))
