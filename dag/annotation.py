@@ -1,4 +1,4 @@
-"""One person = one row of an Arrow table. The same schema from `convert` to `evaluate`."""
+"""Person annotations: one instance is one row of an Arrow table, with the same schema from `convert` to `evaluate`."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,9 +14,15 @@ from dag.errors import UserError
 from dag.files import whole_file
 from dag.skeleton import Skeleton, get_skeleton
 
+BOX_AREA_FRACTION = 0.53
+"""Area of a person over the area of its bounding box, used as the OKS scale where there is no segmentation.
+
+The rule of CrowdPose's evaluator (jin-s13/xtcocoapi, cocoeval.py).
+"""
+
 
 class Visibility(IntEnum):
-    """What is known of a joint. 0-2 are COCO's; 3 is a joint whose occlusion COCO-RE relabelled."""
+    """Visibility of a joint. 0 to 2 are COCO's values; 3 is an occluded joint labelled by relabelling (COCO-RE)."""
 
     UNLABELLED = 0
     OCCLUDED = 1
@@ -25,7 +31,7 @@ class Visibility(IntEnum):
 
 
 class Source(IntEnum):
-    """Where a visibility number comes from. `PROPOSED`: relabelled, and a model's results told the place."""
+    """Origin of a visibility value. `PROPOSED`: relabelled with a location from a pose model's results."""
 
     NONE = 0
     ANNOTATED = 1
@@ -38,7 +44,7 @@ class Source(IntEnum):
 
 
 class Occluder(IntEnum):
-    """What hides a joint. A visible joint has `UNKNOWN`."""
+    """What occludes a joint. A visible joint has `UNKNOWN`."""
 
     UNKNOWN = 0
     OBJECT = 1
@@ -49,26 +55,26 @@ class Occluder(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class PersonAnnotation:
-    """A person of an image; one row.
+    """Annotation of one person instance, or of a crowd region.
 
     Attributes:
         dataset, split: e.g. "coco", "val".
-        image_id: the data set's number of the image.
+        image_id: id of the image in its data set.
         image_path: relative to the data root.
         image_width, image_height: in pixels.
-        person_id: the annotation's id.
-        bbox_xywh: box in image pixels, left, top, width, height.
+        person_id: id of the annotation.
+        bbox_xywh: bounding box in image pixels: left, top, width, height.
         area: segment area in square pixels (OKS scale).
-        is_crowd: the row is a crowd region, not a person.
+        is_crowd: the annotation is a crowd region, not one person.
         keypoints_xy: image pixels, pixel-index frame (the centre of the first pixel is 0, 0); 0, 0 where unlabelled.
-        visibility, visibility_source, occluder: `Visibility`, `Source`, `Occluder` numbers.
-        segmentation: compressed COCO run lengths of the mask at image size, or None.
+        visibility, visibility_source, occluder: `Visibility`, `Source`, `Occluder` values.
+        segmentation: counts of the mask's compressed COCO RLE at image size, or None.
         crowd_index: CrowdPose's crowdIndex of the image, or None.
         max_iou: OCHuman's largest overlap of this person's box with another's, or None.
-        gt_occluder: `Occluder` numbers where the data set knows the exact ground truth (rendered people), else None.
-            Nothing but an evaluation may read it.
-        image_hash: of the image's bytes (`dag.image.file_hash`), or None where images were not opened.
-            The rows thereby change when an image does, and with them every stage that reads images.
+        gt_occluder: `Occluder` values where the data set has exact ground truth (synthetic people), else None.
+            Only an evaluation may read it.
+        image_hash: hash of the image file (`dag.image.file_hash`), or None where images were not opened.
+            With it, the annotations change when an image does, and DVC reruns every stage that reads images.
     """
 
     dataset: str
@@ -93,12 +99,17 @@ class PersonAnnotation:
 
     @property
     def num_keypoints(self) -> int:
-        """Number of labelled joints. Always counted, never stored: evaluators skip people whose count is 0."""
+        """Number of labelled joints. It is counted, never stored: evaluators ignore instances whose count is 0."""
         return int((self.visibility > 0).sum())
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether keypoint evaluators count this instance: at least one labelled joint, and not a crowd region."""
+        return self.num_keypoints > 0 and not self.is_crowd
 
 
 def annotation_schema(skeleton: Skeleton) -> pa.Schema:
-    """Arrow schema of person rows; the skeleton's name is in its metadata."""
+    """Arrow schema of annotations; its metadata holds the skeleton (`Skeleton.text`)."""
     per_joint = pa.list_(pa.int8(), len(skeleton))
     fields = [
         ("dataset", pa.string()),
@@ -125,59 +136,66 @@ def annotation_schema(skeleton: Skeleton) -> pa.Schema:
 
 
 def annotations_to_table(persons: list[PersonAnnotation], skeleton: Skeleton) -> pa.Table:
-    """Rows to an Arrow table with `annotation_schema(skeleton)`, in the order given."""
+    """Arrow table of annotations with `annotation_schema(skeleton)`, in the given order."""
     schema = annotation_schema(skeleton)
     columns = {field.name: [_plain(getattr(person, field.name)) for person in persons] for field in schema}
     return pa.table(columns, schema=schema)
 
 
 def table_to_annotations(table: pa.Table) -> list[PersonAnnotation]:
-    """Rows of an Arrow table made by `annotations_to_table`; extra columns are left out."""
+    """Annotations of a table made by `annotations_to_table`; extra columns are ignored."""
     return [_to_annotation(row) for row in table.select(annotation_schema(table_skeleton(table)).names).to_pylist()]
 
 
 def write_annotations(path: str | Path, persons: list[PersonAnnotation], skeleton: Skeleton) -> None:
-    """Write rows as parquet, whole or not at all; same rows, same bytes."""
+    """Write annotations as parquet, atomically. The same annotations give the same bytes."""
     with whole_file(path) as partial:
         pq.write_table(annotations_to_table(persons, skeleton), partial, compression="zstd")
 
 
 def read_annotations(path: str | Path, split: str | None = None) -> tuple[list[PersonAnnotation], Skeleton]:
-    """Read rows written by `write_annotations`, of one split or all.
+    """Read the annotations of one split, or of all splits.
 
     Raises:
-        UserError: missing file, not a table of person rows, or a split without rows.
+        UserError: missing file, not a table of annotations, or no annotations of this split.
     """
-    table = read_table(path, split)
+    table = read_annotation_table(path, split)
     return table_to_annotations(table), table_skeleton(table, path)
 
 
-def read_split(path: Path, split: str) -> tuple[list[PersonAnnotation], Skeleton]:
-    """Rows of a split; none where its annotations are not public (COCO's test-dev)."""
-    table = read_table(path)
-    return table_to_annotations(table.filter(np.array(table["split"]) == split)), table_skeleton(table, path)
+def read_split(path: str | Path, split: str) -> tuple[list[PersonAnnotation], Skeleton]:
+    """As `read_annotations`, but a split without annotations gives an empty list.
+
+    The annotations of COCO's test-dev are not public: its images are predicted, not evaluated.
+    """
+    table = read_annotation_table(path)
+    return table_to_annotations(table.filter(pc.field("split") == split)), table_skeleton(table, path)
 
 
-def read_table(path: str | Path, split: str | None = None) -> pa.Table:
-    """As `read_annotations`, but an Arrow table, which takes a tenth of the memory."""
+def read_annotation_table(path: str | Path, split: str | None = None) -> pa.Table:
+    """As `read_annotations`, but returns the Arrow table, which takes a tenth of the memory."""
     try:
         table = pq.read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise UserError("not a table of person rows", where=path, got=error, do="run `dvc repro convert`") from None
+        raise UserError("not a table of annotations", where=path, got=error, do="run `dvc repro convert`") from None
     table_skeleton(table, path)
     if split is None:
         return table
     known = sorted(table["split"].unique().to_pylist())
     if split not in known:
-        raise UserError("no rows of this split", where=path, expected=f"one of {known}", got=repr(split))
+        raise UserError("no annotations of this split", where=path, expected=f"one of {known}", got=repr(split))
     return table.filter(pc.field("split") == split)
 
 
 def table_skeleton(table: pa.Table | pa.ipc.RecordBatchFileReader, where: object = None) -> Skeleton:
-    """The skeleton that a table of person rows or predictions is written in."""
+    """Skeleton of a table of annotations or predictions, from its metadata.
+
+    Raises:
+        UserError: the metadata holds no skeleton.
+    """
     metadata = table.schema.metadata or {}
     if b"dag.skeleton" not in metadata:
-        raise UserError("table names no skeleton", where=where, do="write it with dag.annotation.write_annotations")
+        raise UserError("table without a skeleton", where=where, do="write it with dag.annotation.write_annotations")
     return get_skeleton(metadata[b"dag.skeleton"].decode())
 
 

@@ -1,15 +1,15 @@
-"""The one exception whose text is written for the person at the keyboard."""
+"""The exception for errors that the user can correct."""
 
 
 class UserError(Exception):
-    """Something the user can repair: bad input, bad parameter, missing file, port taken.
+    """Error that the user can correct: invalid input, invalid parameter, missing file, port in use.
 
     Args:
-        what: what is wrong, in a few words.
-        where: file, row or id it was found in.
-        expected: what would have been right.
-        got: what was found.
-        do: what to do about it.
+        what: the error, in a few words.
+        where: file, annotation or id with the error.
+        expected: a valid value or state.
+        got: the actual value or state.
+        do: how to correct it.
 
     The text is one line: ``where: what: expected ..., got ...; do``.
     """
@@ -18,9 +18,9 @@ class UserError(Exception):
         self, what: str, *, where: object = None, expected: object = None, got: object = None, do: str | None = None
     ):
         text = what if where is None else f"{where}: {what}"
-        found = [f"{word} {value}" for word, value in (("expected", expected), ("got", got)) if value is not None]
-        if found:
-            text += ": " + ", ".join(found)
+        values = [f"{word} {value}" for word, value in (("expected", expected), ("got", got)) if value is not None]
+        if values:
+            text += ": " + ", ".join(values)
         if do:
             text += f"; {do}"
         super().__init__(" ".join(text.split()))

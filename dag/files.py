@@ -1,5 +1,6 @@
-"""Outputs that appear whole or not at all, and file names that stay inside their root."""
+"""Atomic writing of files and folders, json, file hashes, and paths that stay below a root folder."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,19 +8,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from dag.errors import UserError
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it to `path` when the block ends well, remove it when not.
+    """Write a file atomically: yields a temporary path beside `path` that is renamed to `path` at the end of the block.
 
-    A killed run leaves at most ``.<name>.partial``, which the next run overwrites.
+    After an exception the temporary file is removed. A killed process leaves at most ``.<name>.partial``, which the
+    next call overwrites.
     """
     path = Path(path)
+    with _renamed(path.with_name(f".{path.name}.partial"), path) as partial:
+        yield partial
+
+
+@contextmanager
+def shared_file(path: str | Path) -> Iterator[Path]:
+    """As `whole_file`, with a unique temporary name: several processes may write the same bytes at the same time."""
+    path = Path(path)
+    with _renamed(path.with_name(f".{path.name}.{uuid4().hex}"), path) as partial:
+        yield partial
+
+
+@contextmanager
+def _renamed(partial: Path, path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
         os.replace(partial, path)
@@ -29,7 +45,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """As `whole_file`, for a folder: yields an empty temporary folder that replaces `path` when the block ends well."""
+    """As `whole_file`, for a folder: yields an empty temporary folder that replaces `path` at the end of the block."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -44,7 +60,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented json, whole or not at all. NaN is refused: it is not json."""
+    """Write `value` as indented json, atomically. NaN is refused because json has no NaN."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
@@ -53,7 +69,7 @@ def read_json(path: str | Path) -> Any:
     """Read a json file.
 
     Raises:
-        UserError: the file is missing or is not json (with the line of the fault).
+        UserError: the file is missing, or is not json (with the line of the syntax error).
     """
     try:
         return json.loads(Path(path).read_text())
@@ -66,7 +82,7 @@ def read_json(path: str | Path) -> Any:
 def inside(root: str | Path, name: str) -> Path:
     """Path of `name` below `root`.
 
-    Annotation files come from strangers, the folders below a data root do not: links in them are followed.
+    File names in annotation files are untrusted input. Links below a data root are the user's own and are followed.
 
     Raises:
         UserError: `name` is absolute or leads out of `root`.
@@ -75,3 +91,9 @@ def inside(root: str | Path, name: str) -> Path:
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise UserError("file name leaves the data root", where=root, expected="a path below it", got=repr(name))
     return path
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,20 +1,21 @@
 """Boxes, crops and affine maps. Frame: pixel index, the centre of the first pixel is (0, 0), as in OpenCV.
 
-An affine map is a `[2, 3]` matrix that takes a column `(x, y, 1)`; `b_from_a` maps frame a to frame b.
+An affine map is a `[2, 3]` matrix that is applied to a column `(x, y, 1)`; `b_from_a` maps frame a to frame b.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 BOX_PADDING = 1.25
+"""Size of a crop over the size of the bounding box at the input's aspect ratio (HRNet)."""
 
 
 def crop_from_box(
     bbox_xywh: Float[np.ndarray, "4"], input_wh: tuple[int, int], padding: float = BOX_PADDING
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
-    """Centre and size, in image pixels, of the crop round a person: the box at the input's aspect, padded.
+    """Centre and size of a person's crop in image pixels: the box extended to the input's aspect ratio, then padded.
 
-    As HRNet's `_xywh2cs` (lib/dataset/coco.py), but sizes stay in pixels instead of units of 200.
+    As HRNet's `_xywh2cs` (lib/dataset/coco.py), but sizes are in pixels instead of units of 200 pixels.
     """
     x, y, width, height = bbox_xywh
     aspect = input_wh[0] / input_wh[1]
@@ -30,14 +31,14 @@ def input_from_image(
 ) -> Float[np.ndarray, "2 3"]:
     """Affine map from the image to the network's input.
 
-    The crop's centre lands on `input_wh / 2`, and its width on `input_wh[0]`; the same scale holds for both axes, as
-    HRNet's `get_affine_transform` (lib/utils/transforms.py).
+    The crop's centre is mapped to `input_wh / 2` and its width to `input_wh[0]`, with the same scale for both axes, as
+    in HRNet's `get_affine_transform` (lib/utils/transforms.py).
 
     Args:
         center_xy: crop centre in image pixels.
         size_wh: crop size in image pixels.
         input_wh: network input, width and height in pixels.
-        rotation: degrees; positive turns the crop window clockwise on the image (and its content
+        rotation: degrees; a positive value rotates the crop window clockwise on the image (and its content
             counter-clockwise).
     """
     scale = input_wh[0] / size_wh[0]
@@ -47,40 +48,40 @@ def input_from_image(
 
 
 def invert(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
-    """The map back."""
+    """Inverse of an affine map."""
     linear = np.linalg.inv(affine[:, :2])
     return np.column_stack([linear, -linear @ affine[:, 2]])
 
 
 def compose(second: Float[np.ndarray, "2 3"], first: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
-    """The map that applies `first`, then `second`."""
+    """Composition of two affine maps: `first`, then `second`."""
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 
 def apply_affine(affine: Float[np.ndarray, "2 3"], xy: Float[np.ndarray, "*shape 2"]) -> Float[np.ndarray, "*shape 2"]:
-    """Map points."""
+    """Apply an affine map to points."""
     return xy @ affine[:, :2].T + affine[:, 2]
 
 
 def mirror(width: int) -> Float[np.ndarray, "2 3"]:
-    """Left-right flip of an image `width` pixels wide: x becomes width - 1 - x. Joint names swap apart from this."""
+    """Horizontal flip of an image of `width` pixels: x becomes width - 1 - x. See also `Skeleton.flip_index`."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
 def inside_image(xy: Float[np.ndarray, "*shape 2"], width: int, height: int) -> Bool[np.ndarray, "*shape"]:
-    """True where a point lies on a pixel of a `width` x `height` image."""
+    """True for points on a pixel of a `width` x `height` image."""
     return (xy[..., 0] > -0.5) & (xy[..., 0] < width - 0.5) & (xy[..., 1] > -0.5) & (xy[..., 1] < height - 0.5)
 
 
 def pixel_of(xy: Float[np.ndarray, "*shape 2"]) -> Int[np.ndarray, "*shape 2"]:
-    """Column and row of the pixel that a point lies on."""
+    """Column and row of the pixel under each point."""
     return np.floor(xy + 0.5).astype(int)
 
 
 def at(values: Shaped[np.ndarray, "H W"], xy: Float[np.ndarray, "*shape 2"]) -> Shaped[np.ndarray, "*shape"]:
-    """The pixels under points; 0 or False outside."""
+    """Values of the pixels under points; 0 or False outside."""
     pixel = pixel_of(xy)
     inside = ((pixel >= 0) & (pixel < values.shape[::-1])).all(axis=-1)
-    found = np.zeros(inside.shape, values.dtype)
-    found[inside] = values[pixel[inside, 1], pixel[inside, 0]]
-    return found
+    sampled = np.zeros(inside.shape, values.dtype)
+    sampled[inside] = values[pixel[inside, 1], pixel[inside, 0]]
+    return sampled

@@ -1,4 +1,4 @@
-"""Who does the work: processes of this machine, or a Dask cluster. What comes out is the same."""
+"""Parallel execution by local processes or a Dask cluster, with the same results."""
 
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
@@ -17,21 +17,21 @@ from dag.stage import progress
 T = TypeVar("T")
 
 WINDOW = 16
-"""Tasks a worker that are under way at once: bounds memory."""
+"""Tasks per worker that are in flight at once. It bounds memory."""
 
 TIMEOUT = 5
-"""Seconds after which a cluster that does not answer, or has no workers, is given up."""
+"""Seconds to wait for a cluster to answer and to have workers."""
 
 
 class Workers:
-    """Shares tasks out and gives their results back in order.
+    """Runs tasks in parallel and returns their results in order.
 
-    A task that was under way on a worker of a cluster that died is done again by another: what it writes must be whole
-    at any moment and the same each time.
+    A task of a cluster worker that died is run again by another worker: a task must write files atomically and give
+    the same result every time.
 
     Args:
-        count: processes; 0 or 1 is this one. A cluster has its own number.
-        backend: "loky" (processes here) or "dask".
+        count: number of processes; 0 or 1 runs the tasks in this process. A cluster has its own number of workers.
+        backend: "loky" (local processes) or "dask".
         cluster: address of a Dask scheduler, e.g. "tcp://127.0.0.1:8786". Its workers must see the same folders under
             the same names and have this package installed.
     """
@@ -42,44 +42,44 @@ class Workers:
     def map(
         self, function: Callable[..., T], tasks: Iterable[tuple], description: str, total: int | None = None
     ) -> Iterator[T]:
-        """`function(*task)` of each task, in the order of `tasks`, with a progress bar; memory does not grow with them.
+        """Yield `function(*task)` for each task, in the order of `tasks`, with a progress bar.
 
-        `tasks` are taken a few at a time: those of an iterator never exist all at once. `total` is their number where
-        they do not know it. A task should take tenths of a second at least.
+        `tasks` is consumed a few at a time, so memory does not grow with the number of tasks. `total` is that number
+        if `tasks` has no length. A task should take at least a tenth of a second.
 
         Raises:
-            UserError: the cluster does not answer, or processes died. Errors of tasks come through.
+            UserError: the cluster does not answer, or a process died. Exceptions of tasks are passed on.
         """
         total = len(tasks) if isinstance(tasks, Sized) else total
         if total == 0:
             return
-        here = self.backend == "loky" and self.count <= 1
-        results = (function(*task) for task in tasks) if here else self._shared(function, tasks)
+        in_process = self.backend == "loky" and self.count <= 1
+        results = (function(*task) for task in tasks) if in_process else self._distributed(function, tasks)
         with closing(results):
             yield from progress(results, description, total=total)
 
-    def _shared(self, function: Callable[..., T], tasks: Iterable[tuple]) -> Generator[T, None, None]:
+    def _distributed(self, function: Callable[..., T], tasks: Iterable[tuple]) -> Generator[T, None, None]:
         with _loky(self.count) if self.backend == "loky" else _dask(self.cluster) as (parallel, count):
-            waiting = iter(tasks)
-            while window := list(islice(waiting, WINDOW * count)):
-                # A task travels as one tuple: joblib leaves large arguments with one worker, and loses them with it.
-                results: Any = parallel(delayed(_alone)(function, task) for task in window)
+            remaining = iter(tasks)
+            while window := list(islice(remaining, WINDOW * count)):
+                # One tuple per task: joblib keeps large arguments on one worker and loses them when it dies.
+                results: Any = parallel(delayed(_single_threaded)(function, task) for task in window)
                 try:
                     yield from (result for result in results)
                 except GeneratorExit:
-                    with warnings.catch_warnings(action="ignore"):  # joblib's, of tasks that nobody waits for
+                    with warnings.catch_warnings(action="ignore"):  # joblib warns of unfinished tasks
                         results.close()
                     raise
 
 
-def _alone(function: Callable[..., T], task: tuple) -> T:
-    """OpenCV's threads would only take the other workers' cores."""
+def _single_threaded(function: Callable[..., T], task: tuple) -> T:
+    """Run a task with one OpenCV thread: more threads would compete with the other workers."""
     cv2.setNumThreads(1)
     return function(*task)
 
 
 def _parallel(count: int) -> Parallel:
-    one: Any = 1  # joblib calls the batch size a str
+    one: Any = 1  # joblib annotates the batch size as str
     return Parallel(n_jobs=count, batch_size=one, return_as="generator")
 
 
@@ -113,7 +113,7 @@ def _dask(cluster: str | None) -> Iterator[tuple[Parallel, int]]:
 
 @contextmanager
 def _client(cluster: str | None) -> Iterator[Any]:
-    """A client of a cluster that answers and has workers."""
+    """Client of a cluster that answers and has workers."""
     from distributed import Client
 
     address, do = urlsplit(cluster or ""), "start `dask scheduler` and `dask worker`, or set engine.backend: loky"

@@ -1,4 +1,4 @@
-"""What a model says of one person; one row of a predictions table."""
+"""Predicted poses: the predictions table, COCO results and the submission archive."""
 
 import json
 import re
@@ -18,18 +18,21 @@ from dag.errors import UserError
 from dag.files import whole_file, whole_folder, write_json
 from dag.skeleton import Skeleton
 
+PREDICTIONS_FILE = "predictions.parquet"
+"""The predictions table in an output folder of stage `predict`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A predicted pose.
+    """Predicted pose of one person; one row of a predictions table.
 
     Attributes:
-        output: what made it: "heatmap", "graph" or "mean_pose".
-        image_id: the image.
-        person_id: the annotated person whose box was used.
+        output: output of the model it comes from: "heatmap", "graph" or "mean_pose".
+        image_id: id of the image.
+        person_id: id of the annotated person whose box was used; -1 for a detection.
         keypoints_xy: image pixels, pixel-index frame.
-        joint_scores: a score a joint, 0 to about 1.
-        score: the person's score (box score times the mean joint score).
+        joint_scores: one score per joint, 0 to about 1.
+        score: score of the pose (box score times the mean joint score).
     """
 
     output: str
@@ -41,7 +44,7 @@ class Prediction:
 
 
 def outputs_of(predictions: Sequence[Prediction]) -> dict[str, list[Prediction]]:
-    """Predictions by output, in the order of first appearance."""
+    """Group predictions by output, in the order of first appearance."""
     outputs: dict[str, list[Prediction]] = {}
     for prediction in predictions:
         outputs.setdefault(prediction.output, []).append(prediction)
@@ -49,7 +52,7 @@ def outputs_of(predictions: Sequence[Prediction]) -> dict[str, list[Prediction]]
 
 
 def prediction_schema(skeleton: Skeleton) -> pa.Schema:
-    """Arrow schema of predictions; the skeleton's name is in its metadata."""
+    """Arrow schema of predictions; its metadata holds the skeleton (`Skeleton.text`)."""
     fields = [
         ("output", pa.string()),
         ("image_id", pa.int64()),
@@ -62,7 +65,7 @@ def prediction_schema(skeleton: Skeleton) -> pa.Schema:
 
 
 def write_predictions(path: str | Path, predictions: list[Prediction], skeleton: Skeleton) -> None:
-    """Write predictions as parquet, whole or not at all."""
+    """Write predictions as parquet, atomically."""
     schema = prediction_schema(skeleton)
     columns = {
         "output": [p.output for p in predictions],
@@ -92,14 +95,10 @@ def read_predictions(path: str | Path) -> tuple[list[Prediction], Skeleton]:
     return [Prediction(**row, keypoints_xy=xy, joint_scores=s) for row, (xy, s) in zip(rows, arrays)], skeleton
 
 
-PREDICTIONS_FILE = "predictions.parquet"
-"""The table of predictions in a folder of stage predict."""
-
-
 def coco_results(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Predictions in COCO's results format; a keypoint is x, y, score.
 
-    `person_id` is the annotation whose box was used, where one was.
+    Entries of ground-truth boxes also have the `person_id` of the annotation.
     """
     return [
         {
@@ -114,21 +113,24 @@ def coco_results(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
 
 def write_prediction_folder(folder: Path, predictions: Sequence[Prediction], skeleton: Skeleton) -> None:
-    """Write `predictions.parquet` and, for each output, COCO results `<output>.json`; all or nothing."""
+    """Write `predictions.parquet` and, for each output, COCO results `<output>.json`; the folder appears atomically."""
     with whole_folder(folder) as partial:
         write_predictions(partial / PREDICTIONS_FILE, list(predictions), skeleton)
-        for output, found in outputs_of(predictions).items():
-            write_json(partial / f"{output}.json", coco_results(found))
+        for output, poses in outputs_of(predictions).items():
+            write_json(partial / f"{output}.json", coco_results(poses))
 
 
 def write_submission(folder: Path, predictions: Sequence[Prediction], *, split: str, name: str) -> Path:
-    """Write a zip as COCO's server takes it: `person_keypoints_<split>2017_<name>_results.json`, zipped alone.
+    """Write the archive that COCO's evaluation server accepts: one `person_keypoints_<split>2017_<name>_results.json`.
+
+    Returns:
+        Path of the zip file.
 
     Raises:
-        UserError: nothing was predicted, or a name that is no part of a file's name.
+        UserError: no predictions, or a name with characters other than letters, digits and `. _ -`.
     """
     if not predictions:
-        raise UserError("nothing to submit", where=folder, expected="predictions of this output", got=0)
+        raise UserError("no predictions to submit", where=folder, expected="predictions of this output", got=0)
     if not re.fullmatch(r"[\w.-]+", name):
         raise UserError("not a name", expected="letters, digits, . _ -", got=repr(name))
     stem = f"person_keypoints_{split}2017_{name}_results"

@@ -1,4 +1,4 @@
-"""Joints, bones, left/right pairs and OKS sigmas, as data. Everything else about a skeleton is derived here."""
+"""Skeletons as data: joints, bones, left/right pairs, OKS sigmas, and what is derived from them."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,21 +6,36 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from dag.errors import UserError
+
+LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+"""Suffixes of the names of limb joints, from the shoulder down the arm and from the hip down the leg."""
+
+LOWER_BODY = ("hip", "knee", "ankle")
+"""Suffixes of the names of the joints of the lower body (HRNet's `lower_body_ids`, lib/dataset/coco.py)."""
+
+TORSO = ("left_shoulder", "right_hip")
+"""The joints whose distance is the torso length of PCK@0.2 (Leeds Sports Pose)."""
+
+TORSO_OUTLINE = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
+"""The corners of the torso, in order round it."""
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What a data set's joints are.
+    """The joints of a data set.
 
     Attributes:
-        name: key in `SKELETONS`, or the name of a skeleton of the user's own.
+        name: key in `SKELETONS`, or the name of a user-defined skeleton.
         joints: joint names; their order is the order of every `[J, ...]` array.
-        pairs: (left, right) names that change places in a mirrored image.
+        pairs: (left, right) names that are swapped in a mirrored image.
         bones: (name, name) edges, undirected.
-        sigmas: per-joint OKS constants, in units of sqrt(person area).
+        sigmas: per-joint OKS constants, in units of the square root of the person's area.
+
+    Raises:
+        UserError: a sigma per joint is missing, a pair or bone names an unknown joint, or a joint occurs twice.
     """
 
     name: str
@@ -31,25 +46,25 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         if len(self.sigmas) != len(self.joints):
-            raise UserError("one sigma a joint", where=self.name, expected=len(self.joints), got=len(self.sigmas))
+            raise UserError("wrong number of sigmas", where=self.name, expected=len(self.joints), got=len(self.sigmas))
         unknown = {name for pair in (*self.pairs, *self.bones) for name in pair} - set(self.joints)
         if unknown:
             raise UserError("unknown joint", where=self.name, expected=self.joints, got=sorted(unknown))
         if len(set(self.joints)) != len(self.joints):
-            raise UserError("one joint twice", where=self.name, expected="names of their own", got=self.joints)
+            raise UserError("duplicate joint", where=self.name, expected="unique names", got=self.joints)
 
     def __len__(self) -> int:
         return len(self.joints)
 
     @cached_property
     def bone_index(self) -> Int[np.ndarray, "E 2"]:
-        """Bones as joint numbers."""
+        """Bones as pairs of joint indices."""
         index = [[self.joints.index(a), self.joints.index(b)] for a, b in self.bones]
         return np.array(index, dtype=int).reshape(-1, 2)
 
     @cached_property
     def flip_index(self) -> Int[np.ndarray, " J"]:
-        """`keypoints[flip_index]` renames left to right and right to left."""
+        """Joint order of a mirrored image: `keypoints[flip_index]` swaps left and right joints."""
         index = np.arange(len(self))
         for left, right in self.pairs:
             i, j = self.joints.index(left), self.joints.index(right)
@@ -58,7 +73,7 @@ class Skeleton:
 
     @cached_property
     def hops(self) -> Int[np.ndarray, "J J"]:
-        """Number of bones on the shortest way between two joints; -1 where there is no way."""
+        """Number of bones on the shortest path between two joints; -1 for unconnected joints."""
         hops = np.full((len(self), len(self)), -1)
         np.fill_diagonal(hops, 0)
         adjacency = np.zeros(hops.shape, dtype=bool)
@@ -70,9 +85,19 @@ class Skeleton:
             reached = new
         return hops
 
+    @cached_property
+    def is_limb(self) -> Bool[np.ndarray, " J"]:
+        """True for the joints whose names end in one of `LIMBS`."""
+        return np.array([joint.endswith(LIMBS) for joint in self.joints])
+
+    @cached_property
+    def is_lower_body(self) -> Bool[np.ndarray, " J"]:
+        """True for the joints whose names end in one of `LOWER_BODY`."""
+        return np.array([joint.endswith(LOWER_BODY) for joint in self.joints])
+
     @property
     def text(self) -> str:
-        """What files write of a skeleton, for `get_skeleton`: its name, or all of it where it is the user's own."""
+        """The text that files store: the name of a known skeleton, else a json description. See `get_skeleton`."""
         return self.name if SKELETONS.get(self.name) == self else json.dumps(asdict(self))
 
     @property
@@ -81,9 +106,7 @@ class Skeleton:
         return np.array(self.sigmas)
 
 
-_LIMB_PAIRS = tuple(
-    (f"left_{part}", f"right_{part}") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-)
+_LIMB_PAIRS = tuple((f"left_{part}", f"right_{part}") for part in LIMBS)
 _LIMB_BONES = tuple(
     (f"{side}_{a}", f"{side}_{b}")
     for side in ("left", "right")
@@ -125,10 +148,10 @@ SKELETONS = {skeleton.name: skeleton for skeleton in (COCO17, CROWDPOSE14)}
 
 
 def get_skeleton(text: str) -> Skeleton:
-    """The skeleton that `text` (see `Skeleton.text`) names or describes.
+    """Skeleton from its name or its json description (see `Skeleton.text`).
 
     Raises:
-        UserError: unknown name, the known ones are listed; or a faulty description.
+        UserError: unknown name (the known ones are listed) or invalid description.
     """
     if text in SKELETONS:
         return SKELETONS[text]

@@ -1,4 +1,4 @@
-"""How a stage script runs (typed options, one-line errors, a progress bar), and the paths that dvc.yaml runs it with."""
+"""Running stage scripts (typed options, one-line errors, progress bar), and the options that dvc.yaml gives them."""
 
 import errno
 import inspect
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 DATABASE_CANNOT_WRITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-"""Of DVC, which DVCLive opens; the low byte of the error's code."""
+"""Primary result codes of errors in DVC's database, which DVCLive opens."""
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Run a stage function as a command: its parameters are options.
+    """Run a stage function as a command whose options are the function's parameters.
 
-    A `UserError`, and a disk that is full or cannot be written, is one line and exit status 1.
+    A `UserError`, a full disk and missing write permission end the command with one line and exit status 1.
     """
     signature = inspect.signature(stage)
     options = [
@@ -50,11 +50,11 @@ def run(stage: Callable[..., None]) -> None:
 
 
 def _cannot_write(error: Exception) -> NoReturn:
-    sys.exit(f"error: cannot write: got {error}; make room, or look at the folder's permissions")
+    sys.exit(f"error: cannot write: got {error}; free disk space, or check the folder's permissions")
 
 
 def progress(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-    """Iterate with a bar, a rate and the time left; one line every ten seconds where there is no terminal."""
+    """Iterate with a progress bar, rate and remaining time; without a terminal, one line every ten seconds."""
     interval = 0.1 if sys.stderr.isatty() else 10
     return tqdm(items, description, total=total, mininterval=interval, dynamic_ncols=True)
 
@@ -62,15 +62,15 @@ def progress(items: Iterable[T], description: str, total: int | None = None) -> 
 def stage_options(
     stage: str, dvc_yaml: str | Path = "dvc.yaml", params_yaml: str | Path = "params.yaml"
 ) -> dict[str, str]:
-    """The options that dvc.yaml runs a stage's script with, such as `{"out": "models/pose", ...}` of "train".
+    """Command-line options of a stage's script in dvc.yaml, e.g. `{"out": "models/pose", ...}` for "train".
 
-    Where files lie is written in dvc.yaml and nowhere else; whoever looks for a stage's files asks here.
+    Paths are written in dvc.yaml only; commands and reports read them with this function.
 
     Args:
-        stage: as `dvc stage list` names it, e.g. "train" or "predict@coco_val".
+        stage: name as in `dvc stage list`, e.g. "train" or "predict@coco_val".
 
     Raises:
-        UserError: a missing file, or no such stage; the known ones are listed.
+        UserError: a missing file, or an unknown stage (the known ones are listed).
     """
     stages, values = _read_yaml(dvc_yaml)["stages"], _read_yaml(params_yaml)
     name, _, key = stage.partition("@")

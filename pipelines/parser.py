@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from dag.callbacks.resume_state import file_hash, remove_state, state_folder
+from dag.callbacks.resume_state import remove_state, state_folder
 from dag.errors import UserError
-from dag.files import whole_folder, write_json
+from dag.files import sha256, whole_folder, write_json
 from dag.params import load_params
 from dag.parsing.ce2p import Ce2p
 from dag.parsing.checkpoint import load_parsing_weights
@@ -42,7 +42,7 @@ def parser(name: str, parts: Path, out: Path, results: Path) -> None:
     if settings.weights:
         load_parsing_weights(network, settings.weights)
     module = ParserTraining(network, learning_rate=settings.learning_rate, seed=seed)
-    state = state_folder(STATE / name, [settings.model_dump(), seed, *map(file_hash, files)])
+    state = state_folder(STATE / name, [settings.model_dump(), seed, *map(sha256, files)])
     options = {"epochs": settings.epochs, "batch_size": batch_size, "seed": seed, "device": engine.device}
     train_parser(module, crops, val_crops, labels, workers=0, state=state, **options)
     metrics = parsing_metrics(measure(network, val_crops, len(labels), batch_size), labels)

@@ -8,9 +8,9 @@ import torch
 from dag.annotation import read_annotations
 from dag.boxes import evaluated_persons
 from dag.cache.batches import PersonCrops
-from dag.callbacks.resume_state import file_hash, remove_state, state_folder
+from dag.callbacks.resume_state import remove_state, state_folder
 from dag.errors import UserError
-from dag.files import whole_folder
+from dag.files import sha256, whole_folder
 from dag.inference.mean_pose import fit_mean_pose, write_mean_pose
 from dag.inference.predictor import torch_device
 from dag.models.pose import build_model
@@ -59,7 +59,7 @@ def train(cache: Path, annotations: Path, out: Path, results: Path) -> None:
         seed=params.seed,
     )
     shaped_by = params.model_dump(include={"seed", "data", "model", "attention", "graph", "train"})
-    state = state_folder(STATE, [shaped_by, file_hash(cache / "manifest.json"), file_hash(annotations)])
+    state = state_folder(STATE, [shaped_by, sha256(cache / "manifest.json"), sha256(annotations)])
     metrics = validation_metrics(
         val_rows,
         params.datasets[params.data.dataset].root,

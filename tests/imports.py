@@ -1,36 +1,58 @@
-"""Which of our files a script imports, directly or through others: read from the source, nothing is run."""
+"""Which modules of `dag` a file imports, directly or through others. Read from the source; nothing is run.
+
+A package's `__init__` only hands on names, so it is not followed as a whole: `from dag.models import build_model` leads
+to the module that defines `build_model`.
+"""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 
-def imported_files(script: Path) -> set[Path]:
-    """Files of `dag` that `script` needs, and `script` itself, relative to the project's root."""
-    found: set[Path] = set()
-    waiting = [script]
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        waiting += [file for name in _names(ROOT / path) for file in _files(name)]
-    return found
+def imported_files(script: Path, ignore: tuple[str, ...] = ()) -> set[Path]:
+    """Modules of `dag` that `script` needs, and `script` itself, relative to the project's root.
+
+    Modules whose path begins with one of `ignore` are neither listed nor followed.
+    """
+    visited: set[Path] = set()
+    queue = [script]
+    while queue:
+        path = queue.pop()
+        if path not in visited and not str(path).startswith(ignore):
+            visited.add(path)
+            queue += direct_imports(path)
+    return visited
 
 
-def _names(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def direct_imports(path: Path) -> frozenset[Path]:
+    """Modules of `dag` that a file imports itself, also inside functions."""
+    modules: set[Path] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            modules |= {module for alias in node.names if (module := _module(alias.name))}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] == "dag"}
+            modules |= {module for alias in node.names if (module := _definition(node.module, alias.name))}
+    return frozenset(modules - {path})
 
 
-def _files(name: str) -> list[Path]:
-    """The module's file and the `__init__.py` of every package above it."""
-    parts = name.split(".")
-    above = [Path(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1)]
-    return [path for path in (*above, Path(*parts).with_suffix(".py")) if (ROOT / path).is_file()]
+def _module(name: str) -> Path | None:
+    """The file of a module of `dag`; None for packages and for modules of others."""
+    path = Path(*name.split(".")).with_suffix(".py")
+    return path if path.parts[0] == "dag" and (ROOT / path).is_file() else None
+
+
+def _definition(module: str, name: str) -> Path | None:
+    """The file that `from module import name` takes `name` from."""
+    if path := _module(f"{module}.{name}") or _module(module):
+        return path
+    init = Path(*module.split("."), "__init__.py")
+    if init.parts[0] != "dag" or not (ROOT / init).is_file():
+        return None
+    tree = ast.parse((ROOT / init).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}:
+            return _definition(node.module, name)
+    return init  # defined in the package's `__init__` itself

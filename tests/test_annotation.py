@@ -64,18 +64,18 @@ def test_one_split(tmp_path: Path) -> None:
     write_annotations(tmp_path / "p.parquet", [some_person(), some_person(split="val")], COCO17)
     people, _ = read_annotations(tmp_path / "p.parquet", split="val")
     assert [person.split for person in people] == ["val"]
-    with pytest.raises(UserError, match=r"no rows of this split: expected one of \['train', 'val'\], got 'test'"):
+    with pytest.raises(UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"):
         read_annotations(tmp_path / "p.parquet", split="test")
 
 
 def test_not_a_table_of_people(tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(UserError, match="not a table of person rows"):
+    with pytest.raises(UserError, match="not a table of annotations"):
         read_annotations(tmp_path / "text.parquet")
-    with pytest.raises(UserError, match="not a table of person rows"):
+    with pytest.raises(UserError, match="not a table of annotations"):
         read_annotations(tmp_path / "missing.parquet")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(UserError, match="names no skeleton"):
+    with pytest.raises(UserError, match="without a skeleton"):
         read_annotations(tmp_path / "other.parquet")
 
 

@@ -71,7 +71,7 @@ def test_coco(real_data: Path, tmp_path: Path) -> None:
 
 def test_crowdpose_without_photographs(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "data/crowdpose"
-    (people, skeleton), report, _ = convert("crowdpose", tmp_path, root, "annotations", "--no-images")
+    (people, skeleton), report, _ = convert("crowdpose", tmp_path, root, "annotations", "--no-check-images")
     raw = json.loads((root / "annotations/crowdpose_val.json").read_text())
     assert skeleton == CROWDPOSE14
     assert len(people) == len(raw["annotations"]) == 8527
@@ -96,7 +96,7 @@ def crowdpose(real_data: Path, tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("options", [[], ["--no-images"]])
+@pytest.mark.parametrize("options", [[], ["--no-check-images"]])
 def test_swapped_width_and_height_are_mended(crowdpose: Path, tmp_path: Path, options: list[str]) -> None:
     path = crowdpose / "json/crowdpose_test.json"
     content = json.loads(path.read_text())
@@ -176,7 +176,7 @@ def test_ochumans_own_flags(tmp_path: Path) -> None:
 
 def test_lsp_extended(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "data/lsp_extended"
-    (people, skeleton), report, _ = convert("lsp_extended", tmp_path, root, "joints.mat", "--no-images")
+    (people, skeleton), report, _ = convert("lsp_extended", tmp_path, root, "joints.mat", "--no-check-images")
     joints = loadmat(root / "joints.mat")["joints"]
     assert skeleton == CROWDPOSE14
     assert len(people) == 4500

@@ -10,16 +10,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.imports import ROOT
+from tests.test_docs import readme_commands
 
 STAGES = (
-    "render@synthetic", "convert@synthetic", "dedupe", "parts@synthetic", "parser@ce2p", "pool", "relabel", "cache", "train",
-    "evaluate@synthetic_val",
+    "render@synthetic", "convert@synthetic", "dedupe", "parts@synthetic", "parser@ce2p", "pool", "relabel",
+    "cache", "train", "predict@synthetic_val", "evaluate@synthetic_val",
 )  # fmt: skip
 ENVIRONMENT = {
     **os.environ,
@@ -60,7 +63,7 @@ def new_project(folder: Path, preset: str) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     run(folder, sys.executable, "-m", "dag", "params", "use", preset)
-    run(folder, "git", "init", "--quiet")
+    run(folder, "git", "init", "--quiet", "--initial-branch", "main")
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "start")
     return folder
@@ -71,16 +74,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which `dvc repro` has run."""
     folder = new_project(tmp_path_factory.mktemp("project"), "smoke")
     run(folder, "dvc", "repro")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "results")
     return folder
 
 
 def test_every_stage_wrote_its_outputs(project: Path) -> None:
     assert set(lock(project)) == set(STAGES)
     metrics = json.loads((project / "results/evaluate/synthetic_val/metrics.json").read_text())
-    metrics = json.loads((project / "results/evaluate/synthetic_val/all_metrics.json").read_text())
-    assert list(metrics) == ["heatmap", "graph", "mean_pose"]
-    assert all(0 <= one["AP"] <= 1 for one in metrics.values())
-    assert metrics["AP"] == metrics["graph"]["AP"]
+    all_metrics = json.loads((project / "results/evaluate/synthetic_val/all_metrics.json").read_text())
+    assert list(all_metrics) == ["heatmap", "graph", "mean_pose"]
+    assert all(0 <= one["AP"] <= 1 for one in all_metrics.values())
+    assert metrics["AP"] == all_metrics["graph"]["AP"]
     assert metrics["instances"] > 5
     for output in ("heatmap", "graph", "mean_pose"):
         results = json.loads((project / f"predictions/synthetic_val/{output}.json").read_text())
@@ -104,15 +109,15 @@ def test_the_graph_is_the_design(project: Path) -> None:
             edges.add((a.split("@")[0], b.split("@")[0]))
     assert edges == {
         ("render", "convert"), ("render", "parts"), ("parts", "parser"), ("convert", "dedupe"), ("convert", "relabel"),
-        ("convert", "evaluate"),
+        ("convert", "predict"), ("convert", "evaluate"),
         ("dedupe", "pool"), ("dedupe", "relabel"), ("pool", "cache"), ("relabel", "cache"), ("relabel", "train"),
-        ("cache", "train"), ("train", "evaluate"),
+        ("cache", "train"), ("train", "predict"), ("predict", "evaluate"),
     }  # fmt: skip
 
 
 def test_summary_shows_every_output(project: Path) -> None:
     output = run(project, sys.executable, "-m", "dag", "summary")
-    for word in ("synthetic_val", "heatmap", "graph", "mean_pose", "Where to look"):
+    for word in ("synthetic_val", "heatmap", "graph", "mean_pose", "Outputs: "):
         assert word in output
 
 
@@ -126,8 +131,8 @@ def test_app_finds_what_the_pipeline_wrote(project: Path) -> None:
     ) as app:
         try:
             assert app.stdout is not None
-            address = next((line for line in app.stdout if "The App is at" in line), "it ended without a word")
-            assert f"http://127.0.0.1:{port}/datasets/people" in address
+            address = next((line for line in app.stdout if "The App is at" in line), "it ended without an address")
+            assert f"http://127.0.0.1:{port}/datasets/" in address
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
                 assert page.status == 200
             app.send_signal(signal.SIGINT)
@@ -137,8 +142,8 @@ def test_app_finds_what_the_pipeline_wrote(project: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("share", [0.7])
-def test_killed_stage_leaves_nothing_half_and_the_rerun_is_the_same(project: Path, stage: str, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.7])
+def test_killed_stage_leaves_nothing_half_and_the_rerun_is_the_same(project: Path, stage: str, fraction: float) -> None:
     outputs = lock(project)
     started = time.monotonic()
     run(project, "dvc", "repro", "--single-item", "--force", stage)
@@ -149,7 +154,7 @@ def test_killed_stage_leaves_nothing_half_and_the_rerun_is_the_same(project: Pat
         ["dvc", "repro", "--single-item", "--force", stage], cwd=project, env=ENVIRONMENT, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    time.sleep(duration * share)
+    time.sleep(duration * fraction)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     for path in outputs[stage]:
@@ -159,9 +164,58 @@ def test_killed_stage_leaves_nothing_half_and_the_rerun_is_the_same(project: Pat
     assert not list(project.glob("**/*.partial"))
 
 
+def changed_stages(project: Path) -> set[str]:
+    """Stages that DVC would run because one of their own dependencies changed."""
+    return set(json.loads(run(project, "dvc", "status", "--json")))
+
+
+@contextmanager
+def edited(path: Path, old: str, new: str) -> Iterator[None]:
+    """A file with one text replaced while the block lasts."""
+    text = path.read_text()
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        ("dag/callbacks/progress.py", "images/s", "images per second", set()),
+        ("dag/sheets/drawing.py", '"""', '"""Reworded. ', set()),
+        ("dag/report/summary.py", '"""', '"""Reworded. ', set()),
+        ("dag/review/dataset.py", '"""', '"""Reworded. ', set()),
+        ("dvc.yaml", "precision over recall", "precision against recall", set()),
+        ("dag/evaluation/plots.py", '"""', '"""Reworded. ', {"evaluate@synthetic_val"}),
+        ("dag/training/loss.py", '"""', '"""Changed. ', {"train"}),
+        ("dag/augmentation/occlusion.py", '"""', '"""Changed. ', {"cache", "train"}),
+        ("dag/inference/nms.py", '"""', '"""Changed. ', {"train", "predict@synthetic_val"}),
+    ],
+)
+def test_an_edit_reruns_what_depends_on_it(project: Path, file: str, old: str, new: str, changed: set[str]) -> None:
+    assert changed_stages(project) == set()
+    with edited(project / file, old, new):
+        assert changed_stages(project) == changed
+
+
+def test_another_loss_reruns_training_prediction_and_evaluation(project: Path) -> None:
+    before = lock(project)
+    with edited(project / "dag/training/loss.py", "return ", "return 2 * "):
+        run(project, "dvc", "repro")
+        after = lock(project)
+    assert {name for name in before if before[name] != after[name]} == {
+        "train", "predict@synthetic_val", "evaluate@synthetic_val",
+    }  # fmt: skip
+    run(project, "dvc", "repro")
+    assert lock(project) == before
+
+
 def test_experiments_compare(project: Path) -> None:
-    rows = "{base: {model.adam: false, model.graph: false}, graph: {model.adam: false}}"
-    (project / "tiny.yaml").write_text(f"seeds: [1]\nsettings: {{}}\nrows: {rows}\n")
+    study = "{base: {model.adam: false, model.graph: false}, graph: {model.adam: false}}"
+    (project / "tiny.yaml").write_text(f"seeds: [1]\nsettings: {{}}\nrows: {study}\n")
     dag = (sys.executable, "-m", "dag")
     assert "queued 2, 0 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
     assert "queued 0, 2 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
@@ -174,14 +228,39 @@ def test_experiments_compare(project: Path) -> None:
     assert shown["tiny-graph-1"]["params"]["params.yaml"]["data"]["model"]["adam"] is False
     assert metrics["tiny-graph-1"]["output"] == "graph"
     assert metrics["tiny-base-1"]["output"] == "heatmap"
-    lines = run(project, *dag, "report", "--study", "tiny.yaml", "--figure", "AR50").splitlines()
+    lines = run(project, *dag, "report", "--study", "tiny.yaml", "--metric", "AR50").splitlines()
     values = [metrics["AR50"] for metrics in (metrics["tiny-base-1"], metrics["tiny-graph-1"])]
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "| graph | graph " in line]
-    assert found == [["graph", "graph", "1", f"{100 * values[1]:.1f}", f"{100 * (values[1] - values[0]):+.1f}"]]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "| graph | graph " in line]
+    assert rows == [["graph", "graph", "1", f"{100 * values[1]:.1f}", f"{100 * (values[1] - values[0]):+.1f}"]]
     assert "<svg" in (project / "tiny.html").read_text()
 
 
-def test_every_stage_runs_on_real_photographs(real_data: Path, tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_run(project: Path) -> None:
+    """In the order of the README, but for those that other tests run (`RUN_ELSEWHERE`)."""
+    annotations = project / "data/synthetic/annotations/person_keypoints_val.json"
+    files = {"GROUND_TRUTH.json": str(annotations), "RESULTS.json": "predictions/synthetic_val/graph.json"}
+    for command in readme_commands():
+        if command not in RUN_ELSEWHERE:
+            for name, path in files.items():
+                command = command.replace(name, path)
+            # The environment of the tests stands for the one that `make` would create in the project.
+            output = run(project, "bash", "-c", command.replace("make repro", "make -o .venv/installed repro"))
+            assert output, f"{command} printed nothing"
+    assert (project / "report.html").read_text().startswith("<!doctype html>")
+    assert (project / "models/pose.onnx").stat().st_size > 100_000
+
+
+RUN_ELSEWHERE = {
+    "make test": "this suite",
+    "dag-pose app": "test_app_finds_what_the_pipeline_wrote",
+    "dag-pose app --compare main no-adam": "tests/review/test_app.py",
+    "dag-pose fetch coco --accept": "tests/convert/test_download.py",
+    "dag-pose review": "tests/review/test_review_app.py",
+}
+"""Commands of the README that need a browser or a server, or run this file, and the tests that run them."""
+
+
+def test_every_stage_runs_on_real_images(real_data: Path, tmp_path: Path) -> None:
     """The COCO sample with its real parsing network, and two epochs instead of a hundred."""
     project = new_project(tmp_path, "sample_coco")
     params = (project / "params.yaml").read_text()

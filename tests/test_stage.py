@@ -39,7 +39,7 @@ def call(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
 
 
-@pytest.mark.parametrize(("options", "text"), [([], "x True"), (["--no-images"], "x False")])
+@pytest.mark.parametrize(("options", "text"), [([], "x True"), (["--no-check-images"], "x False")])
 def test_parameters_are_options(tmp_path: Path, options: list[str], text: str) -> None:
     assert call(tmp_path, "--out", "x", *options).stdout.strip() == text
 

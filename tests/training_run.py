@@ -81,7 +81,7 @@ def train(rendered: Any, state: Path, module: dict[str, Any], settings: dict[str
         for layer in training.modules():
             if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
                 layer.eval()
-    rows, skeleton = read_annotations(rendered.persons, "val")
+    rows, skeleton = read_annotations(rendered.annotations, "val")
     options = {"input_wh": (96, 128), "batch_size": 8, "sheet": state / "samples.jpg"}
     metrics = validation_metrics(rows, rendered.root, skeleton, **options)
     crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
@@ -94,7 +94,7 @@ def train(rendered: Any, state: Path, module: dict[str, Any], settings: dict[str
 def predict(rendered: Any, path: Path) -> None:
     """The val people's predictions by two processes, written by each to `path` and its rank."""
     torch.distributed.init_process_group("gloo", rank=int(os.environ["LOCAL_RANK"]), world_size=2)
-    rows, skeleton = read_annotations(rendered.persons, "val")
+    rows, skeleton = read_annotations(rendered.annotations, "val")
     boxes = boxes_of(evaluated_persons(rows))
     model = make_module().model
     found = predict_together(model, boxes, rendered.root, skeleton, input_wh=(96, 128), batch_size=8)

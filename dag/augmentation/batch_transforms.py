@@ -6,9 +6,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-# ImageNet's, of RGB in 0-1: what published backbones were trained with.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+from dag.image import MEAN, STD
 
 
 def warp(

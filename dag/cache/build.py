@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dag.annotation import read_table, table_skeleton
+from dag.annotation import read_annotation_table, table_skeleton
 from dag.augmentation.occlusion import check_pool
 from dag.cache.crops import canvas_size
 from dag.cache.shards import MANIFEST, is_sound
 from dag.cache.tasks import MADE_BY, Plan, check_room, make_shard, note_path, person_bytes
 from dag.errors import UserError
-from dag.files import inside, read_json, write_json
+from dag.files import inside, read_json, sha256, write_json
 from dag.parallel import Workers
 from dag.pool.pool import Pool
 from dag.stage import progress
@@ -66,7 +66,7 @@ def write_cache(
         UserError: nobody to train on, an unreadable image, an empty pool although `paste["p"]` is not 0, or no
             room. Nothing is left of what was written, and `folder` is as before.
     """
-    rows = read_table(persons_path, "train")
+    rows = read_annotation_table(persons_path, "train")
     if paste["p"]:
         check_pool(Pool(pool_path))
     canvas_wh = canvas_size(input_wh, margin)
@@ -74,7 +74,7 @@ def write_cache(
     if not plan.files:
         raise UserError("nobody to train on", where=persons_path, expected="people with labelled joints", got=0)
     shape = {"input_wh": input_wh, "variants": variants, "mask": dict(mask), "paste": dict(paste), "seed": seed}
-    sources = {"persons": _sha256(persons_path), "pool": _sha256(pool_path)}
+    sources = {"persons": sha256(persons_path), "pool": sha256(pool_path)}
     shaped_by = {**sources, **shape, "margin": margin, "shard_mb": shard_mb, "made_by": MADE_BY}
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()
     make = partial(
@@ -175,8 +175,3 @@ def _resumed_folder(path: Path) -> Iterator[Path]:
 
 def _scaled(mask: Mapping[str, float], input_height: int) -> dict[str, float]:
     return {**mask, **{name: mask[name] * input_height / REFERENCE_HEIGHT for name in ("min_size", "max_size")}}
-
-
-def _sha256(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,21 +3,17 @@
 A record batch is a person, its rows are the person's renderings (0 clean, 1.. occluded); a person lies in one shard.
 """
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int8, UInt8
 
 from dag.errors import UserError
-from dag.files import inside, read_json
+from dag.files import inside, read_json, sha256, shared_file
 from dag.skeleton import Skeleton, get_skeleton
 
 MANIFEST = "manifest.json"
@@ -77,24 +73,13 @@ def write_shard(path: Path, people: Iterable[list[Crop]]) -> dict[str, Any]:
             for crops in people:
                 writer.write_batch(_batch(crops))
                 count += 1
-        return {"file": path.name, "instances": count, "bytes": partial.stat().st_size, "sha256": _sha256(partial)}
-
-
-@contextmanager
-def shared_file(path: Path) -> Iterator[Path]:
-    """As `dag.files.whole_file`, where two may write the same bytes at a time."""
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        return {"file": path.name, "instances": count, "bytes": partial.stat().st_size, "sha256": sha256(partial)}
 
 
 def is_sound(folder: Path, entry: dict[str, Any]) -> bool:
     """Whether a shard is there, and every byte of it is as its entry says."""
     path = inside(folder, entry["file"])
-    return path.is_file() and path.stat().st_size == entry["bytes"] and _sha256(path) == entry["sha256"]
+    return path.is_file() and path.stat().st_size == entry["bytes"] and sha256(path) == entry["sha256"]
 
 
 def check_shards(folder: str | Path) -> None:
@@ -107,11 +92,6 @@ def check_shards(folder: str | Path) -> None:
     damaged = [entry["file"] for entry in entries if not is_sound(Path(folder), entry)]
     if damaged:
         raise UserError("missing or damaged shards", where=folder, got=", ".join(damaged), do=AGAIN)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batch(crops: list[Crop]) -> pa.RecordBatch:

@@ -15,8 +15,9 @@ from jaxtyping import Int
 
 from dag.annotation import PersonAnnotation, table_to_annotations
 from dag.cache.crops import is_trainable, render_person, unlabelled_region
-from dag.cache.shards import IGNORE_STRIDE, Crop, shared_file, write_shard
+from dag.cache.shards import IGNORE_STRIDE, Crop, write_shard
 from dag.errors import UserError
+from dag.files import shared_file
 from dag.image import read_image
 from dag.pool.pool import Pool
 

@@ -47,9 +47,3 @@ def remove_state(folder: Path) -> None:
     done = folder.with_suffix(".done")
     os.replace(folder, done)
     shutil.rmtree(done)
-
-
-def file_hash(path: str | Path) -> str:
-    """sha256 of a file's bytes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,9 +1,9 @@
-"""COCO keypoint json to person rows, and back.
+"""Reader and writer of COCO keypoint json.
 
 The format: `images`, `annotations`, `categories`; a keypoint is x, y, visibility with the centre of the first pixel at
-(0, 0); a mask is a list of polygons, or run lengths, compressed or not (cocodataset.org/#format-data). Beside COCO's
-own keys an annotation may carry `visibility_source`, `occluder` and `gt_occluder` (a number a joint), and an image
-CrowdPose's `crowdIndex`; an annotation may have OCHuman's `max_iou`.
+(0, 0); a mask is a list of polygons, or run lengths, compressed or not (cocodataset.org/#format-data). In addition to
+COCO's keys an annotation may have `visibility_source`, `occluder` and `gt_occluder` (one number per joint) and
+OCHuman's `max_iou`, and an image CrowdPose's `crowdIndex`.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int8
 
 from dag.annotation import PersonAnnotation, Source, Visibility
-from dag.convert.segmentation import run_lengths
+from dag.convert.segmentation import compressed_rle
 from dag.convert.validation import Fault, annotation_reasons, image_reasons, is_whole
 from dag.errors import UserError
 from dag.files import read_json, whole_file
@@ -35,27 +35,27 @@ def read_coco(
     image_folder: str,
     source: Source = Source.ANNOTATED,
 ) -> tuple[list[PersonAnnotation], list[Fault]]:
-    """Rows of every sound annotation, in the file's order, and what is wrong with the others.
+    """Read the valid annotations, in the file's order, and the faults of the others.
 
-    Instances without keypoints (also those whose annotation has no such list) and crowds are kept. Unlabelled joints are
-    set to (0, 0). Images are not opened: see `dag.convert.validation.check_images`.
+    Instances without keypoints (also those without the key `keypoints`) and crowd regions are kept. Unlabelled joints
+    are set to (0, 0). Images are not opened: see `dag.convert.validation.validate_images`.
 
     Args:
-        image_folder: folder of the images, relative to the data root; goes before every `file_name`.
-        source: where visibility comes from, for annotations that do not say it themselves.
+        image_folder: folder of the images, relative to the data root; precedes every `file_name`.
+        source: source of the visibility of annotations without `visibility_source`.
 
     Raises:
-        UserError: no json, a list missing or empty, no category with the skeleton's joints, or a file name that leads
-            out of the data root.
+        UserError: not json, a list missing or empty, no category with the skeleton's joints, or a file name that leaves
+            the data root.
     """
     content = read_lists(annotations_path)
-    return persons_of(
+    return parse_annotations(
         content, str(annotations_path), dataset=dataset, split=split, skeleton=skeleton, image_folder=image_folder,
         source=source,
     )  # fmt: skip
 
 
-def persons_of(
+def parse_annotations(
     content: dict[str, list[dict[str, Any]]],
     where: str,
     *,
@@ -65,7 +65,7 @@ def persons_of(
     image_folder: str,
     source: Source,
 ) -> tuple[list[PersonAnnotation], list[Fault]]:
-    """As `read_coco`, of content that was read and perhaps corrected before; `where` is its file's name, for errors."""
+    """As `read_coco`, for content that was read before; `where` is its file, for error messages."""
     categories = _person_categories(content["categories"], skeleton, where)
     images, faults = _index_images(content["images"], image_folder, where)
     persons: list[PersonAnnotation] = []
@@ -84,15 +84,15 @@ def persons_of(
 
 
 def image_records(images: list[dict[str, Any]], where: str, *, split: str, image_folder: str) -> list[ImageRecord]:
-    """The sound entries of a COCO json's `images`, as rows."""
+    """Image records of the valid entries of a COCO json's `images`."""
     index, _ = _index_images(images, image_folder, where)
     return [ImageRecord(split, number, image["image_path"]) for number, image in index.items() if image]
 
 
 def coco_dict(persons: Sequence[PersonAnnotation], skeleton: Skeleton) -> dict[str, Any]:
-    """Rows as COCO content that any tool reads; `file_name` is relative to the data root, masks are compressed runs.
+    """Annotations as COCO content for any tool; `file_name` is relative to the data root, masks are compressed RLE.
 
-    Visibility 3 stays 3: evaluators ask only whether it is above 0.
+    Visibility 3 is written as 3: evaluators only test whether it is above 0.
 
     Raises:
         UserError: two images with one image id.
@@ -120,16 +120,16 @@ def coco_dict(persons: Sequence[PersonAnnotation], skeleton: Skeleton) -> dict[s
 
 
 def write_coco(path: str | Path, persons: Sequence[PersonAnnotation], skeleton: Skeleton) -> None:
-    """Write `coco_dict` as json, whole or not at all."""
+    """Write `coco_dict` as json, atomically."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(coco_dict(persons, skeleton), allow_nan=False))
 
 
 def read_lists(path: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """The lists `images`, `annotations` and `categories` of a COCO json.
+    """Read the lists `images`, `annotations` and `categories` of a COCO json.
 
     Raises:
-        UserError: no json, or a list missing or empty.
+        UserError: not json, or a list missing or empty.
     """
     content = read_json(path)
     keys = ("images", "annotations", "categories")
@@ -143,10 +143,10 @@ def read_lists(path: str | Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def read_images(path: str | Path) -> list[dict[str, Any]]:
-    """The list `images` of a COCO json that may have no annotations (`image_info_test-dev2017.json`).
+    """Read the list `images` of a COCO json, which need not have annotations (`image_info_test-dev2017.json`).
 
     Raises:
-        UserError: no json, or no such list.
+        UserError: not json, or no such list.
     """
     content = read_json(path)
     images = content.get("images") if isinstance(content, dict) else None
@@ -157,8 +157,8 @@ def read_images(path: str | Path) -> list[dict[str, Any]]:
 
 def _person_categories(categories: list[dict[str, Any]], skeleton: Skeleton, where: str) -> set[int]:
     """Ids of the categories that have the skeleton's joints."""
-    right = [category for category in categories if category.get("keypoints") == list(skeleton.joints)]
-    ids = {category["id"] for category in right if is_whole(category.get("id"))}
+    matching = [category for category in categories if category.get("keypoints") == list(skeleton.joints)]
+    ids = {category["id"] for category in matching if is_whole(category.get("id"))}
     if not ids:
         got = [category.get("keypoints", category.get("name")) for category in categories]
         raise UserError("no category with the skeleton's joints", where=where, expected=list(skeleton.joints), got=got)
@@ -168,7 +168,7 @@ def _person_categories(categories: list[dict[str, Any]], skeleton: Skeleton, whe
 def _index_images(
     images: list[dict[str, Any]], folder: str, where: str
 ) -> tuple[dict[int, dict[str, Any] | None], list[Fault]]:
-    """Image id to entry, with `image_path` added; to None where the entry has a fault."""
+    """Image entries by id, with `image_path` added; None for entries with a fault. And the faults."""
     index: dict[int, dict[str, Any] | None] = {}
     faults = []
     counts = Counter(repr(image.get("id")) for image in images)
@@ -199,7 +199,7 @@ def _image_path(folder: str, file_name: str, where: str) -> str:
 def _reference_reasons(
     annotation: dict[str, Any], seen: set[int], images: dict[int, dict[str, Any] | None], categories: set[int]
 ) -> list[str]:
-    """What is wrong with an annotation's ids."""
+    """Faults in an annotation's ids."""
     person_id, image_id, category = (annotation.get(key) for key in ("id", "image_id", "category_id"))
     reasons = []
     if not is_whole(person_id):
@@ -214,10 +214,10 @@ def _reference_reasons(
 
 
 def _check(annotation: dict[str, Any], image: dict[str, Any], skeleton: Skeleton) -> tuple[list[str], str | None]:
-    """What is wrong with an annotation's numbers, and its mask as compressed runs."""
+    """Faults in an annotation's values, and its mask as compressed RLE."""
     reasons = list(annotation_reasons(annotation, image["width"], image["height"], len(skeleton)))
     try:
-        return reasons, run_lengths(annotation.get("segmentation"), image["width"], image["height"])
+        return reasons, compressed_rle(annotation.get("segmentation"), image["width"], image["height"])
     except ValueError as error:
         return [*reasons, f"bad segmentation: {error}"], None
 

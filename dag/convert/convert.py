@@ -1,4 +1,4 @@
-"""A data set to one table of checked person rows, and a report of what it holds."""
+"""Stage `convert`: a data set's official files to one validated table of annotations, an image table and a report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -6,29 +6,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dag.annotation import PersonAnnotation, Source, Visibility, write_annotations
-from dag.convert.coco import image_records, persons_of, read_images, read_lists
-from dag.convert.validation import Fault, stop_on_faults
+from dag.convert.coco import image_records, parse_annotations, read_images, read_lists
+from dag.convert.validation import Fault, stop_on_faults, validate_images
 from dag.errors import UserError
 from dag.files import write_json
 from dag.image import ImageRecord, write_image_table
 from dag.skeleton import Skeleton
 
 Lists = dict[str, list[dict[str, Any]]]
-Repair = Callable[[Lists, "Split"], tuple[Lists, dict[str, Any]]]
-"""What is known to be wrong with a data set's files, put right: better lists, and notes for the report."""
+"""The lists `images`, `annotations` and `categories` of a COCO json."""
 
-AREA_OF_BOX = 0.53
-"""Segment area over box area, where there are no segments: what CrowdPose's evaluation takes (jin-s13/xtcocoapi)."""
+Repair = Callable[[Lists, "Split"], tuple[Lists, dict[str, Any]]]
+"""Corrects known faults of a data set's files: returns the corrected lists and notes for the report."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split's files.
+    """Files of a split.
 
     Attributes:
         name: e.g. "train".
-        annotations: its json.
-        image_folder: of its images, relative to the data root.
+        annotations: COCO json.
+        image_folder: folder of the images, relative to the data root.
     """
 
     name: str
@@ -37,7 +36,7 @@ class Split:
 
 
 def no_repair(content: Lists, split: Split) -> tuple[Lists, dict[str, Any]]:
-    """A `Repair` for sound files."""
+    """A `Repair` that changes nothing."""
     return content, {}
 
 
@@ -57,49 +56,46 @@ def convert_coco(
     repair: Repair = no_repair,
     unannotated: Sequence[Split] = (),
 ) -> None:
-    """Read, check and write a data set in COCO's layout. Images without a row are not opened.
+    """Read, validate and write a data set in COCO's layout. Images without annotations are not opened.
 
     Args:
         root: data root.
-        splits: one whose annotation file is missing is left out, as long as there is another.
-        source: where visibility comes from.
-        repair: applied to each file's lists before they are checked.
-        unannotated: splits to predict, whose files hold images only; left out where missing.
-        invalid_annotations, workers, check_images, out, images, report: as `write_rows`.
+        splits: splits with annotations; those whose file is missing are ignored if another exists.
+        source: source of the annotations' visibility.
+        repair: applied to the lists of each file before validation.
+        unannotated: splits that are only predicted, whose files have no annotations; ignored where missing.
+        invalid_annotations, workers, check_images, out, images, report: see `write_dataset`.
 
     Raises:
-        UserError: nothing to convert, a broken file, or (with "stop") a bad row. Nothing is written.
+        UserError: no annotation file, an invalid file, or (with "stop") an invalid annotation. Nothing is written.
     """
-    found = [split for split in splits if split.annotations.exists()]
-    if not found:
+    existing = [split for split in splits if split.annotations.exists()]
+    if not existing:
         names = " or ".join(str(split.annotations) for split in splits)
         raise UserError("no annotation file", where=root, expected=names, do=f"set datasets.{dataset}.root")
     persons: list[PersonAnnotation] = []
     faults: list[Fault] = []
     notes: dict[str, Any] = {}
-    known: list[ImageRecord] = []
+    records: list[ImageRecord] = []
     for split in unannotated:
         if split.annotations.exists():
-            images_list, where = read_images(split.annotations), str(split.annotations)
-            known += image_records(images_list, where, split=split.name, image_folder=split.image_folder)
-    for split in found:
+            records += _records(read_images(split.annotations), split)
+    for split in existing:
         content, split_notes = repair(read_lists(split.annotations), split)
-        known += image_records(
-            content["images"], str(split.annotations), split=split.name, image_folder=split.image_folder
-        )
-        rows, row_faults = persons_of(
+        records += _records(content["images"], split)
+        split_persons, split_faults = parse_annotations(
             content, str(split.annotations), dataset=dataset, split=split.name, skeleton=skeleton,
             image_folder=split.image_folder, source=source,
         )  # fmt: skip
-        persons, faults = persons + rows, faults + row_faults
+        persons, faults = persons + split_persons, faults + split_faults
         notes |= {split.name: split_notes} if split_notes else {}
-    write_rows(
-        persons, faults, notes, skeleton, root=root, invalid_annotations=invalid_annotations, workers=workers, check_images=check_images, out=out,
-        images=images, report=report, known=known,
+    write_dataset(
+        persons, faults, notes, skeleton, root=root, invalid_annotations=invalid_annotations, workers=workers,
+        check_images=check_images, out=out, images=images, report=report, records=records,
     )  # fmt: skip
 
 
-def write_rows(
+def write_dataset(
     persons: list[PersonAnnotation],
     faults: list[Fault],
     notes: dict[str, Any],
@@ -112,56 +108,66 @@ def write_rows(
     out: Path,
     images: Path,
     report: Path,
-    known: Sequence[ImageRecord] = (),
+    records: Sequence[ImageRecord] = (),
 ) -> None:
-    """Open the images of all rows, then write the rows and a report.
+    """Validate the images of all annotations, then write the annotations, the image table and a report.
 
     Args:
-        faults: found while reading.
-        notes: for the report, as "corrected".
+        faults: faults of annotations that could not be read.
+        notes: corrections, for the report.
         root: data root.
-        invalid_annotations: "stop" raises at the first fault, "drop" leaves rows out and lists them in the report.
+        invalid_annotations: "stop" raises an error for the first fault; "drop" removes the annotations with faults and
+            lists them in the report.
         workers: threads that open images.
-        check_images: false where the images are not there: the rows are good for counting and evaluating.
-        out: table of person rows (parquet), in the order given.
-        images: table of the rows' images and of the `known` ones, on which there may be nobody.
-        report: json, the counts of `summarise` for each split, notes and faults.
+        check_images: false if the images are not available: the annotations can then be counted and evaluated only.
+        out: table of annotations (parquet), in the given order.
+        images: table of the annotated images and of `records` (parquet).
+        report: json with the counts of `summarise` for each split, the notes and the faults.
+        records: further images, with or without annotations.
 
     Raises:
-        UserError: no good row, one id in two splits, or (with "stop") a fault. Nothing is written.
+        UserError: no valid annotation, an id in two splits, or (with "stop") a fault. Nothing is written.
     """
     if check_images:
-        hashes, bad_photographs = check_images(persons, root, workers)
-        faults = [*faults, *bad_photographs.values()]
-        persons = [replace(row, image_hash=hashes[row.image_path]) for row in persons if row.image_path in hashes]
+        hashes, invalid_images = validate_images(persons, root, workers)
+        faults = [*faults, *invalid_images.values()]
+        persons = [replace(p, image_hash=hashes[p.image_path]) for p in persons if p.image_path in hashes]
     if invalid_annotations == "stop":
         stop_on_faults(faults)
     if not persons:
-        raise UserError("empty data set", where=root, expected="at least one good row", got=f"{len(faults)} faults")
+        expected = "at least one valid annotation"
+        raise UserError("empty data set", where=root, expected=expected, got=f"{len(faults)} faults")
     _refuse_shared_ids(persons, root)
     splits = dict.fromkeys(person.split for person in persons)
     counts = {split: summarise([person for person in persons if person.split == split]) for split in splits}
     write_annotations(out, persons, skeleton)
-    write_image_table(images, [*known, *(ImageRecord(p.split, p.image_id, p.image_path) for p in persons)])
+    write_image_table(images, [*records, *(ImageRecord(p.split, p.image_id, p.image_path) for p in persons)])
     dropped = [asdict(fault) for fault in faults]
     write_json(report, {**counts, "corrected": notes, "faults": len(faults), "dropped": dropped})
 
 
 def summarise(persons: list[PersonAnnotation]) -> dict[str, Any]:
-    """Counts of images, people, crowd regions and people without keypoints; joints by visibility (crowds left out)."""
-    people = [person for person in persons if not person.is_crowd]
-    joints = {code.name.lower(): sum(int((p.visibility == code).sum()) for p in people) for code in Visibility}
+    """Counts of images, instances, instances without keypoints and crowd regions, and of joints by visibility.
+
+    Joints of crowd regions are not counted.
+    """
+    instances = [person for person in persons if not person.is_crowd]
+    joints = {value.name.lower(): sum(int((p.visibility == value).sum()) for p in instances) for value in Visibility}
     return {
         "images": len({person.image_id for person in persons}),
-        "instances": len(people),
-        "people_without_keypoints": sum(person.num_keypoints == 0 for person in people),
-        "crowds": len(persons) - len(people),
+        "instances": len(instances),
+        "instances_without_keypoints": sum(person.num_keypoints == 0 for person in instances),
+        "crowd_regions": len(persons) - len(instances),
         "joints": joints,
     }
 
 
+def _records(images: list[dict[str, Any]], split: Split) -> list[ImageRecord]:
+    return image_records(images, str(split.annotations), split=split.name, image_folder=split.image_folder)
+
+
 def _refuse_shared_ids(persons: list[PersonAnnotation], root: Path) -> None:
-    """Ids name a row in every later stage, whatever its split."""
+    """Later stages identify annotations and images by their id alone, whatever the split."""
     splits: dict[tuple[str, int], str] = {}
     for person in persons:
         for kind, number in (("annotation", person.person_id), ("image", person.image_id)):
@@ -170,7 +176,7 @@ def _refuse_shared_ids(persons: list[PersonAnnotation], root: Path) -> None:
                 raise UserError(
                     "one id in two splits",
                     where=f"{root}: {kind} {number}",
-                    expected="ids of its own for each split",
+                    expected="unique ids across splits",
                     got=f"{first} and {person.split}",
                     do="renumber one of the files",
                 )

@@ -1,7 +1,6 @@
-"""Official files of a data set, fetched once and checked: `dag-pose fetch NAME`."""
+"""Download of a data set's official files, with verification and unpacking: `dag-pose fetch NAME`."""
 
 import gzip
-import hashlib
 import os
 import shlex
 import stat
@@ -18,26 +17,27 @@ from ruamel.yaml import YAML, YAMLError
 from tqdm import tqdm
 
 from dag.errors import UserError
-from dag.files import read_json, write_json
+from dag.files import read_json, sha256, write_json
 from dag.params import Block
 
 SOURCE = "source.yaml"
 FETCHED = ".fetched.json"
-"""In the data set's folder: hash of each file that was fetched and unpacked, by its address."""
+"""Record in the data set's folder: hashes of the files that were fetched and unpacked, by URL."""
 
 TIMEOUT = 30
-"""Seconds without a byte after which a server is given up."""
+"""Seconds without data after which a download is aborted."""
 
 BLOCK = 1 << 16
+"""Bytes that are written at a time."""
 
 
 class File(Block):
-    """A file of a data set.
+    """File of a data set.
 
     Attributes:
-        url: its address.
-        hash: "md5:..." or "sha256:..."; null where the source publishes none: the hash found is then printed.
-        megabytes: about its size.
+        url: address of the file.
+        hash: "md5:..." or "sha256:..."; null if the source publishes none: the actual hash is then printed.
+        megabytes: approximate size.
     """
 
     url: str
@@ -46,41 +46,41 @@ class File(Block):
 
 
 class Source(Block):
-    """datasets/<name>/source.yaml.
+    """Content of datasets/<name>/source.yaml.
 
     Attributes:
-        terms: what a user must accept, with an address.
-        files: archives, unpacked into the data set's folder; empty where a person must fetch them.
-        by_hand: what such a person does.
-        then: what to do with what was fetched; FOLDER in it is where it lies.
+        terms: terms that the user must accept, with a URL.
+        files: archives, unpacked into the data set's folder; empty if the user must fetch them.
+        manual_steps: how the user fetches them.
+        next_step: what to do after the download; FOLDER stands for the data set's folder.
     """
 
     terms: Annotated[list[str], Field(min_length=1)]
     files: list[File] = Field(default_factory=list)
-    by_hand: list[str] = Field(default_factory=list)
-    then: str | None = None
+    manual_steps: list[str] = Field(default_factory=list)
+    next_step: str | None = None
 
 
 def fetch(name: str, folder: Path, *, accept: bool, datasets: Path = Path("datasets")) -> list[str]:
-    """Fetch what is not there yet, check and unpack it; a download that was cut off is continued.
+    """Fetch the missing files of a data set, verify and unpack them; an interrupted download is resumed.
 
     Args:
-        name: of a data set.
-        folder: where its root will be.
+        name: name of the data set.
+        folder: folder to unpack into, the data set's root.
         accept: the user accepts the terms.
         datasets: folder of the data sets' sources.
 
     Returns:
-        Lines that say what was done.
+        Messages about each file, and the next step.
 
     Raises:
-        UserError: unknown data set, terms not accepted, a data set to be fetched by hand, no answer from the server, a
-            file with another hash, an archive that would write outside `folder`, or a folder that cannot be written.
+        UserError: unknown data set, terms not accepted, a data set that must be fetched manually, no answer from the
+            server, a wrong hash, an archive that would write outside `folder`, or a folder that cannot be written.
     """
     source = read_source(name, datasets)
-    if source.by_hand:
-        steps = " ".join(f"({number}) {step}" for number, step in enumerate([*source.terms, *source.by_hand], 1))
-        raise UserError(f"{name} cannot be fetched by a program", do=steps)
+    if source.manual_steps:
+        steps = " ".join(f"({number}) {step}" for number, step in enumerate([*source.terms, *source.manual_steps], 1))
+        raise UserError(f"{name} must be fetched manually", do=steps)
     if not accept:
         size = sum(file.megabytes for file in source.files) / 1000
         do = f"read them; `dag-pose fetch {name} --to {shlex.quote(str(folder))} --accept` then fetches {size:.1f} GB"
@@ -88,28 +88,34 @@ def fetch(name: str, folder: Path, *, accept: bool, datasets: Path = Path("datas
     try:
         lines = [_fetch(file, folder) for file in source.files]
     except OSError as error:
-        raise UserError("cannot be written", where=folder, got=error, do="make room, or choose another --to") from None
-    return lines if source.then is None else [*lines, source.then.replace("FOLDER", str(folder.absolute()))]
+        raise UserError(
+            "cannot be written", where=folder, got=error, do="free disk space, or choose another --to"
+        ) from None
+    return lines if source.next_step is None else [*lines, source.next_step.replace("FOLDER", str(folder.absolute()))]
 
 
 def _fetch(file: File, folder: Path) -> str:
-    """One file, fetched and unpacked unless it was already: a line that says so."""
+    """Fetch and unpack a file unless that was done before. Returns a message."""
     record = read_json(folder / FETCHED) if (folder / FETCHED).exists() else {}
     if file.url in record:
-        return f"{file.url}: already there (remove {folder / FETCHED} to fetch it again)"
+        return f"{file.url}: already fetched (remove {folder / FETCHED} to fetch it again)"
     archive = _download(file, folder)
-    found = _sha256(archive)
+    digest = sha256(archive)
     _unpack(archive, folder)
-    write_json(folder / FETCHED, {**record, file.url: found})
+    write_json(folder / FETCHED, {**record, file.url: digest})
     archive.unlink()
-    return f"{file.url}: fetched, sha256:{found}" + ("" if file.hash else " (the source publishes no hash)")
+    return f"{file.url}: fetched, sha256:{digest}" + ("" if file.hash else " (the source publishes no hash)")
 
 
 def read_source(name: str, datasets: Path) -> Source:
-    """Where a data set comes from."""
+    """Read datasets/<name>/source.yaml.
+
+    Raises:
+        UserError: unknown data set or invalid file.
+    """
     known = sorted(path.parent.name for path in datasets.glob(f"*/{SOURCE}"))
     if not known:
-        raise UserError("no data sets here", where=datasets, do="run dag-pose in the project's root")
+        raise UserError("no data sets in this folder", where=datasets, do="run dag-pose in the project's root")
     if name not in known:
         raise UserError("nothing to fetch", where=datasets, expected=f"one of {', '.join(known)}", got=repr(name))
     path = datasets / name / SOURCE
@@ -127,53 +133,53 @@ def _download(file: File, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("ERROR")
     try:
-        found = pooch.retrieve(
+        path = pooch.retrieve(
             file.url, file.hash, fname=name, path=folder, downloader=_resume(folder / f".{name}.partial")
         )
     except requests.RequestException as error:
-        do = "call it again: what has arrived is kept"
-        raise UserError("no answer, or it was cut off", where=file.url, got=error, do=do) from None
-    except ValueError as error:  # pooch's word for another hash
-        do = "call it again; if that does not help, its source has changed it"
-        raise UserError("another file than expected", where=file.url, got=error, do=do) from None
-    return Path(found)
+        do = "run the command again to resume the download"
+        raise UserError("download failed", where=file.url, got=error, do=do) from None
+    except ValueError as error:  # raised by pooch for a wrong hash
+        do = "run the command again; if that does not help, the source has changed the file"
+        raise UserError("wrong hash", where=file.url, got=error, do=do) from None
+    return Path(path)
 
 
 def _resume(partial: Path) -> Any:
-    """A downloader for pooch that goes on where an earlier one stopped."""
+    """Downloader for pooch that resumes an interrupted download."""
 
     def download(url: str, output: Any, _: Any) -> None:
-        have = partial.stat().st_size if partial.exists() else 0
-        # Compressed on the way, bytes could neither be counted nor continued.
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-            given = answer.headers.get("content-range", "")
-            go_on, complete = given.startswith(f"bytes {have}-"), given == f"bytes */{have}"
-            if have and not go_on and not complete and answer.status_code in (206, 416):
-                partial.unlink()  # another range than asked for, or more bytes than the file has
+        size = partial.stat().st_size if partial.exists() else 0
+        # A compressed transfer could neither be measured nor resumed.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            content_range = response.headers.get("content-range", "")
+            resumes, complete = content_range.startswith(f"bytes {size}-"), content_range == f"bytes */{size}"
+            if size and not resumes and not complete and response.status_code in (206, 416):
+                partial.unlink()  # not the requested range, or more bytes than the file has
                 return download(url, output, _)
             if not complete:
-                answer.raise_for_status()
-                _receive(answer, partial, have if go_on else 0)
+                response.raise_for_status()
+                _receive(response, partial, size if resumes else 0)
         os.replace(partial, output)
 
     return download
 
 
-def _receive(answer: requests.Response, partial: Path, have: int) -> None:
-    """Write an answer's bytes behind the `have` first ones."""
-    total = int(answer.headers.get("content-length", 0)) + have or None
-    bar = tqdm(desc=partial.name[1:-8], total=total, initial=have, unit="B", unit_scale=True, dynamic_ncols=True)
-    with bar, partial.open("ab" if have else "wb") as content:
-        for block in answer.iter_content(BLOCK):
+def _receive(response: requests.Response, partial: Path, size: int) -> None:
+    """Append a response's body to the first `size` bytes of the file."""
+    total = int(response.headers.get("content-length", 0)) + size or None
+    bar = tqdm(desc=partial.name[1:-8], total=total, initial=size, unit="B", unit_scale=True, dynamic_ncols=True)
+    with bar, partial.open("ab" if size else "wb") as content:
+        for block in response.iter_content(BLOCK):
             content.write(block)
             bar.update(len(block))
     if total and partial.stat().st_size != total:
-        raise requests.ConnectionError(f"{partial.stat().st_size} of {total} bytes arrived")
+        raise requests.ConnectionError(f"{partial.stat().st_size} of {total} bytes received")
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Everything below `folder`, links and paths that leave it refused before anything is written."""
+    """Unpack an archive into `folder`. Links and paths that leave it are refused before anything is written."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as content:
@@ -187,7 +193,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 _refuse([m.name for m in members if not (m.isfile() or m.isdir()) or _leaves(m.name)], archive)
                 content.extractall(folder, filter="data")
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
-        do = f"remove {archive} and call fetch again"
+        do = f"remove {archive} and run the command again"
         raise UserError("not an archive", where=archive, got=error, do=do) from None
 
 
@@ -197,10 +203,5 @@ def _leaves(name: str) -> bool:
 
 def _refuse(names: list[str], archive: Path) -> None:
     if names:
-        what = "refused: a link, or a path that leaves the folder"
+        what = "archive with a link, or with a path that leaves the folder"
         raise UserError(what, where=archive, got=names[0], do="do not trust this source")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

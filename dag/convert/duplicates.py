@@ -1,4 +1,4 @@
-"""Images that two data sets or splits share: what a model was trained on must not judge it."""
+"""Images that occur in several data sets or splits: training images must not occur in a validation split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -8,40 +8,40 @@ from typing import Any
 from dag.annotation import PersonAnnotation
 
 LISTED = 100
-"""File names that a report lists at most."""
+"""Maximum number of file names in a report."""
 
 
-def without_leaks(
-    persons: Sequence[PersonAnnotation], everyone: Sequence[PersonAnnotation], dataset: str
+def without_leaked_images(
+    persons: Sequence[PersonAnnotation], all_persons: Sequence[PersonAnnotation], dataset: str
 ) -> tuple[list[PersonAnnotation], dict[str, Any]]:
-    """Rows of a data set without train images that a validation split holds, and a report.
+    """Annotations of a data set without its training images that occur in a validation split, and a report.
 
-    An image is known by the hash of its bytes; rows without one (converted without images) are never alike.
-    A validation split is every split that is not called "train", of any data set.
+    Images are identified by the hash of their file; annotations without a hash (converted without images) never match.
+    Every split that is not named "train", of any data set, is a validation split.
 
     Args:
-        persons: rows of the data set that will be trained on.
-        everyone: rows of all converted data sets, these among them.
-        dataset: name of the data set that will be trained on.
+        persons: annotations of the data set to train on.
+        all_persons: annotations of all converted data sets, including this one.
+        dataset: name of the data set to train on.
     """
-    places: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    files: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for person in everyone:
+    splits_of: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    files_of: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for person in all_persons:
         if person.image_hash is not None:
-            places[person.image_hash].add((person.dataset, person.split))
-            files[person.dataset, person.image_hash].add(person.image_path)
-    leaked = {digest for digest, where in places.items() if any(split != "train" for _, split in where)}
+            splits_of[person.image_hash].add((person.dataset, person.split))
+            files_of[person.dataset, person.image_hash].add(person.image_path)
+    leaked = {image for image, splits in splits_of.items() if any(split != "train" for _, split in splits)}
     kept = [person for person in persons if person.split != "train" or person.image_hash not in leaked]
-    pairs: Counter[str] = Counter()
-    for where in places.values():
-        pairs.update(" and ".join(map("/".join, pair)) for pair in combinations(sorted(where), 2))
-    names = sorted({p.image_path for p in persons if p.split == "train" and p.image_hash in leaked})
+    shared: Counter[str] = Counter()
+    for splits in splits_of.values():
+        shared.update(" and ".join(map("/".join, pair)) for pair in combinations(sorted(splits), 2))
+    removed = sorted({p.image_path for p in persons if p.split == "train" and p.image_hash in leaked})
     report = {
         "dataset": dataset,
-        "rows": {"before": len(persons), "after": len(kept)},
-        "shared_photographs": dict(sorted(pairs.items())),
-        "left_out": {"images": len(names), "files": names[:LISTED]},
-        "twice_in_one_data_set": sum(len(found) > 1 for found in files.values()),
-        "rows_without_hash": sum(person.image_hash is None for person in everyone),
+        "annotations": {"before": len(persons), "after": len(kept)},
+        "shared_images": dict(sorted(shared.items())),
+        "removed": {"images": len(removed), "files": removed[:LISTED]},
+        "duplicates_within_a_data_set": sum(len(files) > 1 for files in files_of.values()),
+        "annotations_without_hash": sum(person.image_hash is None for person in all_persons),
     }
     return kept, report

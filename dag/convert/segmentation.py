@@ -1,5 +1,6 @@
-"""COCO masks: polygons and run lengths to one compressed run."""
+"""COCO segmentations (polygons or run lengths) as compressed run lengths (RLE)."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,51 +9,54 @@ from jaxtyping import Int64
 
 from dag.convert.validation import is_finite, is_whole
 
-# Of compressed strings: the character for 0, the bit that says that more follow, and the most that follow one another
-# (35 bits hold the pixels of any image).
-FIRST, MORE, MAX_CHARACTERS = 48, 32, 7
+COMPRESSED = re.compile(r"(?:[P-o]{0,6}[0-O])+")
+"""Counts of a compressed RLE: numbers of up to 7 characters with 6 bits each, offset by "0"; bit 5 says that the number
+continues (`rleFrString`, cocoapi, common/maskApi.c). pycocotools does not check that the last number ends."""
 
 
-def run_lengths(segmentation: Any, width: int, height: int) -> str | None:
-    """Polygons or run lengths as one compressed run; None where there is no mask.
+def compressed_rle(segmentation: Any, width: int, height: int) -> str | None:
+    """Counts of the compressed RLE of a segmentation on a `width` x `height` image; None for an empty segmentation.
 
     Raises:
-        ValueError: neither, or of another size; the text says what was expected and found.
+        ValueError: neither polygons nor run lengths, or another size; the text names the expected and the actual value.
     """
     if segmentation is None or segmentation == []:
         return None
     if isinstance(segmentation, dict):
-        return _compressed(segmentation, width, height)
+        return _from_run_lengths(segmentation, width, height)
     for polygon in segmentation if isinstance(segmentation, list) else [segmentation]:
-        good = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        if not good or not all(map(is_finite, polygon)):
+        valid = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        if not valid or not all(map(is_finite, polygon)):
             raise ValueError(f"expected polygons of 3 or more x, y, got {str(polygon)[:60]}")
-    runs: Any = pycocotools.mask.merge(pycocotools.mask.frPyObjects(segmentation, height, width))
-    return runs["counts"].decode()
+    rle: Any = pycocotools.mask.merge(pycocotools.mask.frPyObjects(segmentation, height, width))
+    return rle["counts"].decode()
 
 
-def _compressed(runs: dict[str, Any], width: int, height: int) -> str:
-    if runs.get("size") != [height, width]:
-        raise ValueError(f"expected run lengths of size {[height, width]}, got {runs.get('size')!r}")
-    counts: Any = runs.get("counts")
-    numbers: Any = _counts_of(counts) if isinstance(counts, str) and counts.isascii() else counts
-    good = isinstance(numbers, list) and all(is_whole(count) and count >= 0 for count in numbers)
-    if not good or sum(numbers) != width * height:
-        raise ValueError(f"expected run lengths that add up to {width * height}, got {str(counts)[:60]}")
-    if isinstance(counts, str):
-        return counts
-    uncompressed: Any = {"size": [height, width], "counts": counts}
-    return pycocotools.mask.frPyObjects(uncompressed, height, width)["counts"].decode()
+def _from_run_lengths(rle: dict[str, Any], width: int, height: int) -> str:
+    if rle.get("size") != [height, width]:
+        raise ValueError(f"expected run lengths of size {[height, width]}, got {rle.get('size')!r}")
+    counts: Any = rle.get("counts")
+    pixels = width * height
+    if isinstance(counts, str) and COMPRESSED.fullmatch(counts):
+        # pycocotools refuses runs that exceed the size, but not runs that end before it.
+        if _fits(counts, pixels) and not _fits(counts, pixels - 1):
+            return counts
+    elif isinstance(counts, list) and all(is_whole(count) for count in counts) and sum(counts) == pixels:
+        uncompressed: Any = {"size": [height, width], "counts": counts}
+        return pycocotools.mask.frPyObjects(uncompressed, height, width)["counts"].decode()
+    raise ValueError(f"expected run lengths that add up to {pixels}, got {str(counts)[:60]}")
 
 
-def _counts_of(text: str) -> list[int]:
-    """Run lengths of a compressed string; none of one that is cut short, which pycocotools does not notice."""
-    characters = np.frombuffer(text.encode(), dtype=np.uint8) - FIRST
-    ends = np.flatnonzero(characters < MORE)
-    whole = len(ends) and ends[-1] == len(characters) - 1 and (characters < 2 * MORE).all()
-    if not whole or np.diff(ends, prepend=-1).max() > MAX_CHARACTERS:
-        return []
-    return decode_counts(text).tolist()
+def _fits(counts: str, pixels: int) -> bool:
+    """Whether the runs have at most `pixels` pixels."""
+    try:
+        pycocotools.mask.decode({"size": [pixels, 1], "counts": counts.encode()})
+    except ValueError:
+        return False
+    return True
+
+
+FIRST, MORE = 48, 32
 
 
 def decode_counts(text: str) -> Int64[np.ndarray, " R"]:

@@ -1,4 +1,4 @@
-"""What can be wrong with an annotated person or its image, each fault as one line."""
+"""Validation of COCO annotations and of their images; each fault is reported as one line."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,20 +15,20 @@ from dag.image import file_hash
 from dag.stage import progress
 
 BOX_TOLERANCE = 1.0
-"""Pixels by which a box may leave its image: tools differ by one in where the last pixel ends."""
+"""Pixels by which a box may exceed its image: tools differ by one in where the last pixel ends."""
 
 MAX_SIDE = 2**16
-"""Pixels; no image is wider or higher."""
+"""Largest width and height of an image in pixels."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with a row or an image.
+    """Fault of an annotation or an image.
 
     Attributes:
-        file: annotation file or image.
+        file: annotation file or image file.
         id: e.g. "annotation 12" or "image 5".
-        reason: what is wrong, what was expected, what was found.
+        reason: the fault, the expected and the actual value.
     """
 
     file: str
@@ -40,7 +40,7 @@ class Fault:
 
 
 def stop_on_faults(faults: list[Fault]) -> None:
-    """Raise the first fault and the number of the others.
+    """Raise an error that names the first fault and the number of the others.
 
     Raises:
         UserError: `faults` is not empty.
@@ -51,7 +51,7 @@ def stop_on_faults(faults: list[Fault]) -> None:
 
 
 def image_reasons(image: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with an entry of COCO's `images`."""
+    """Faults of an entry of COCO's `images`."""
     for key in ("width", "height"):
         if not is_whole(image.get(key)) or not 1 <= image[key] <= MAX_SIDE:
             yield f"bad {key}: expected pixels from 1 to {MAX_SIDE}, got {image.get(key)!r}"
@@ -62,7 +62,7 @@ def image_reasons(image: dict[str, Any]) -> Iterator[str]:
 
 
 def annotation_reasons(annotation: dict[str, Any], width: int, height: int, joints: int) -> Iterator[str]:
-    """What is wrong with the numbers of an entry of COCO's `annotations` on a `width` x `height` image."""
+    """Faults in the values of an entry of COCO's `annotations` on a `width` x `height` image."""
     if annotation.get("iscrowd", 0) not in (0, 1):
         yield f"bad iscrowd: expected 0 or 1, got {annotation['iscrowd']!r}"
     yield from _box_reasons(annotation.get("bbox"), width, height)
@@ -79,45 +79,46 @@ def annotation_reasons(annotation: dict[str, Any], width: int, height: int, join
             yield from _code_reasons(key, annotation[key], joints, len(known))
 
 
-def check_images(persons: list[PersonAnnotation], root: Path, workers: int) -> tuple[dict[str, str], dict[str, Fault]]:
-    """Open every image that a row names.
+def validate_images(
+    persons: list[PersonAnnotation], root: Path, workers: int
+) -> tuple[dict[str, str], dict[str, Fault]]:
+    """Open and hash every annotated image, with `workers` threads (0: one).
 
-    An image must be there, have the size that the rows give, and decode to its last line. `workers` threads share
-    the work (0: one).
+    An image must exist, have the annotated size, and decode completely.
 
     Returns:
-        `image_path` to the file's hash, for the sound ones; and to the fault, for the others.
+        The hash of every valid image, by `image_path`; and the fault of every other image, by `image_path`.
 
     Raises:
         UserError: a file name leaves `root`.
     """
-    rows = list({person.image_path: person for person in persons}.values())
-    paths = [inside(root, row.image_path) for row in rows]
-    widths, heights = [row.image_width for row in rows], [row.image_height for row in rows]
+    images = list({person.image_path: person for person in persons}.values())
+    paths = [inside(root, image.image_path) for image in images]
+    widths, heights = [image.image_width for image in images], [image.image_height for image in images]
     hashes, faults = {}, {}
     with ThreadPoolExecutor(max(1, workers)) as threads:
         checked = threads.map(_hash_and_reason, paths, widths, heights)
-        for row, (digest, reason) in zip(progress(rows, "images"), checked):
+        for image, (digest, reason) in zip(progress(images, "images"), checked):
             if reason is None:
-                hashes[row.image_path] = digest
+                hashes[image.image_path] = digest
             else:
-                faults[row.image_path] = Fault(str(root / row.image_path), f"image {row.image_id}", reason)
+                faults[image.image_path] = Fault(str(root / image.image_path), f"image {image.image_id}", reason)
     return hashes, faults
 
 
 def _hash_and_reason(path: Path, width: int, height: int) -> tuple[str, str | None]:
-    """The hash of an image's file, and what is wrong with it."""
+    """Hash of an image file, and its fault."""
     try:
         with Image.open(path) as image:
             if image.size != (width, height):
                 return "", f"image size: expected {width} x {height}, got {image.size[0]} x {image.size[1]}"
-            image.draft("RGB", (width // 8, height // 8))  # a JPEG is read to its end all the same, and much faster
+            image.draft("RGB", (width // 8, height // 8))  # still reads a JPEG to its end, and much faster
             image.load()
         return file_hash(path), None
     except FileNotFoundError:
         return "", "missing image: expected a file, got none"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return "", f"unreadable image: expected a whole picture, got {' '.join(str(error).split())}"
+        return "", f"unreadable image: expected a complete image, got {' '.join(str(error).split())}"
 
 
 def _box_reasons(bbox: Any, width: int, height: int) -> Iterator[str]:
@@ -136,23 +137,23 @@ def _keypoint_reasons(keypoints: Any, joints: int) -> Iterator[str]:
         got = len(keypoints) if isinstance(keypoints, list) else repr(keypoints)
         yield f"keypoint list of wrong length: expected {3 * joints}, got {got}"
     elif not all(map(is_finite, keypoints)):
-        wrong = next(value for value in keypoints if not is_finite(value))
-        yield f"bad keypoint: expected finite numbers, got {wrong!r}"
+        invalid = next(value for value in keypoints if not is_finite(value))
+        yield f"bad keypoint: expected finite numbers, got {invalid!r}"
     elif unknown := [value for value in keypoints[2::3] if value not in (0, 1, 2, 3)]:
         yield f"unknown visibility: expected 0, 1, 2 or 3, got {unknown[0]!r}"
 
 
 def _code_reasons(key: str, codes: Any, joints: int, known: int) -> Iterator[str]:
-    right = isinstance(codes, list) and len(codes) == joints
-    if not right or not all(is_whole(code) and 0 <= code < known for code in codes):
+    valid = isinstance(codes, list) and len(codes) == joints
+    if not valid or not all(is_whole(code) and 0 <= code < known for code in codes):
         yield f"bad {key}: expected {joints} numbers from 0 to {known - 1}, got {codes!r}"
 
 
 def is_finite(value: Any) -> bool:
-    """Whether `value` is a number that an image can hold: not NaN, not infinite, not absurd."""
+    """Whether `value` is a number of plausible size: not NaN, not infinite, below 1e9."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def is_whole(value: Any) -> bool:
-    """Whether `value` is a whole number from 0 on that a column of 64 bits can hold; ids seed what is drawn."""
+    """Whether `value` is a non-negative integer that fits in a 64-bit column. Ids also seed random generators."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

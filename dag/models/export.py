@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dag.augmentation.batch_transforms import MEAN, STD
 from dag.errors import UserError
 from dag.files import whole_file
 from dag.geometry import BOX_PADDING
+from dag.image import MEAN, STD
 from dag.models.pose import DagPose
 from dag.models.weights import load_model
 from dag.skeleton import get_skeleton

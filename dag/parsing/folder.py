@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from dag.augmentation.batch_transforms import MEAN, STD
 from dag.files import whole_file
+from dag.image import MEAN, STD
 from dag.parsing.ce2p import Ce2p
 from dag.parsing.checkpoint import save_parsing_weights
 from dag.parsing.load import DESCRIPTION

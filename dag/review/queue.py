@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dag.annotation import PersonAnnotation, Visibility, read_table, table_skeleton, table_to_annotations
+from dag.annotation import PersonAnnotation, Visibility, read_annotation_table, table_skeleton, table_to_annotations
 from dag.errors import UserError
 from dag.relabel.reviews import Decision
 from dag.skeleton import Skeleton
@@ -63,7 +63,7 @@ def read_queue(
     table = table.select(COLUMNS)
     if split is not None:
         table = _rows_of(table, "split", {split})
-    rows = read_table(persons, split)
+    rows = read_annotation_table(persons, split)
     skeleton = table_skeleton(rows, persons)
     decided = {decision.key: decision for decision in decisions}
     waiting = _waiting(table, decided)

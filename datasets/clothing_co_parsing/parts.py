@@ -15,22 +15,24 @@ from dag.parsing.convert import Source, convert_parts, split_by_name
 from dag.parsing.labels import WORN, translation
 from dag.stage import run
 
-IN_ONE_PIECE = 0.99
-"""Fraction of a person's pixels in the largest connected piece; below it, legs or arms were forgotten."""
+MIN_LARGEST_COMPONENT = 0.99
+"""Minimum fraction of a person's pixels in the largest connected component; below it, legs or arms are missing."""
 
-WIDEST = 0.53
-"""Width over height of a person standing; above it, something else was painted."""
+MAX_ASPECT_RATIO = 0.53
+"""Maximum width over height of a standing person; above it, something else was labelled as the person."""
 
 DAMAGED = (MatReadError, ValueError, TypeError, IndexError, zlib.error)
-"""What `loadmat` raises on bytes that are not a whole file."""
+"""Exceptions of `loadmat` on damaged files."""
 
 
 def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
-    """Collect the maps LABELS/*.mat with the images ROOT/photos; label names come from ROOT/label_list.mat."""
+    """Write the label maps LABELS/*.mat of the images ROOT/photos; the label names are in ROOT/label_list.mat."""
     try:
         listed = loadmat(root / "label_list.mat")["label_list"][0]
     except (OSError, KeyError, *DAMAGED) as error:
-        raise UserError("no list of labels", where=root / "label_list.mat", got=error, do="fetch it again") from None
+        raise UserError(
+            "no list of labels", where=root / "label_list.mat", got=error, do="fetch the file again"
+        ) from None
     files = {path.stem: path for path in labels.glob("*.mat")}
     if not files:
         raise UserError("no label maps", where=labels, expected="*.mat", got="none")
@@ -42,7 +44,7 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
         read_labels,
         dataset="clothing_co_parsing",
         labels=names,
-        complete=lambda found: why_incomplete(worn[found] > 0),
+        complete=lambda label_map: why_incomplete(worn[label_map] > 0),
         invalid_annotations=load_params().convert.invalid_annotations,
         out=out,
         report=report,
@@ -50,27 +52,27 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
 
 
 def read_labels(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """The array `groundtruth`."""
+    """Read the array `groundtruth` of a .mat file."""
     try:
-        found = loadmat(path)["groundtruth"]
-        labels = found.astype(np.uint8)
+        values = loadmat(path)["groundtruth"]
+        labels = values.astype(np.uint8)
     except (*DAMAGED, AttributeError) as error:
         raise ValueError(str(error)) from None
-    if not np.array_equal(labels, found):
+    if not np.array_equal(labels, values):
         raise ValueError("numbers that are no labels")
     return labels
 
 
 def why_incomplete(person: Bool[np.ndarray, "H W"]) -> str | None:
-    """Why a mask, bags left out, is not a whole person; None where nothing speaks against it."""
+    """Why a mask without bags is not a complete person; None if it may be one."""
     areas = cv2.connectedComponentsWithStats(person.astype(np.uint8), connectivity=8)[2][1:]
     if not len(areas):
-        return "nobody"
-    share = areas[:, cv2.CC_STAT_AREA].max() / areas[:, cv2.CC_STAT_AREA].sum()
-    if share < IN_ONE_PIECE:
-        return f"in pieces: {share:.3f} in the largest"
+        return "no person"
+    fraction = areas[:, cv2.CC_STAT_AREA].max() / areas[:, cv2.CC_STAT_AREA].sum()
+    if fraction < MIN_LARGEST_COMPONENT:
+        return f"fragmented: {fraction:.3f} of the mask in the largest component"
     width, height = areas[areas[:, cv2.CC_STAT_AREA].argmax(), 2:4]
-    return f"too wide: {width / height:.2f} of its height" if width > WIDEST * height else None
+    return f"too wide: {width / height:.2f} of its height" if width > MAX_ASPECT_RATIO * height else None
 
 
 if __name__ == "__main__":

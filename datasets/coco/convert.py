@@ -1,4 +1,4 @@
-"""Stage `convert` for COCO 2017 person keypoints: official files to validated person rows."""
+"""Stage `convert` for COCO 2017 person keypoints: official files to validated annotations."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dag.stage import run
 
 
 def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
-    """Check COCO's people and write them as rows."""
+    """Validate the annotations of train, val and (images only) test-dev and write them."""
     params = load_params()
     splits = [
         Split(split, annotations / f"person_keypoints_{split}2017.json", f"{split}2017") for split in ("train", "val")

@@ -1,4 +1,4 @@
-"""Stage `convert` for people in COCO's layout with joints of their own, described by dataset.yaml."""
+"""Stage `convert` for a user's data set in COCO's layout, with a skeleton described by dataset.yaml."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,14 +17,14 @@ Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
 class Files(Block):
-    """A split: its annotation file, beside dataset.yaml, and its folder of images, below the data root."""
+    """Files of a split: the annotation file (beside dataset.yaml) and the folder of images (below the data root)."""
 
     annotations: str
     images: str
 
 
 class Joints(Block):
-    """As `dag.skeleton.Skeleton`."""
+    """Fields of `dag.skeleton.Skeleton`."""
 
     name: Name
     joints: Annotated[list[str], Field(min_length=2)]
@@ -34,14 +34,14 @@ class Joints(Block):
 
 
 class Description(Block):
-    """dataset.yaml."""
+    """Content of dataset.yaml."""
 
     splits: Annotated[dict[Name, Files], Field(min_length=1)]
     skeleton: Joints
 
 
 def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
-    """Check the people that ANNOTATIONS/dataset.yaml leads to and write them as rows."""
+    """Validate the annotations that ANNOTATIONS/dataset.yaml describes and write them."""
     params = load_params()
     description = _read(annotations / "dataset.yaml")
     fields = description.skeleton.model_dump()

@@ -1,4 +1,4 @@
-"""Stage `convert` for Leeds Sports Pose Extended: joints.mat to validated person rows."""
+"""Stage `convert` for Leeds Sports Pose Extended: joints.mat to validated annotations."""
 
 import zlib
 from pathlib import Path
@@ -9,28 +9,29 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dag.annotation import PersonAnnotation, Source, Visibility
-from dag.convert.convert import AREA_OF_BOX, write_rows
+from dag.annotation import BOX_AREA_FRACTION, PersonAnnotation, Source, Visibility
+from dag.convert.convert import write_dataset
 from dag.convert.validation import Fault
 from dag.errors import UserError
 from dag.params import load_params
 from dag.skeleton import CROWDPOSE14
 from dag.stage import run
 
-# The file's order, by CrowdPose's names.
 JOINTS = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
     "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head",
 )  # fmt: skip
+"""Joints in the file's order, by CrowdPose's names."""
+
 VAL = 500
-"""The last so many images are val."""
+"""Number of images in val, the last ones of the file."""
 
 PADDING = 0.1
-"""Of the joints' longer extent, added to every side of their box: joints lie inside the body."""
+"""Padding on each side of the joints' bounding box, as a fraction of its longer side: joints lie inside the body."""
 
 
 def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
-    """Read the file ANNOTATIONS (joints.mat), check its people and write them as rows."""
+    """Read the file ANNOTATIONS (joints.mat), validate the annotations and write them."""
     params = load_params()
     try:
         joints = np.asarray(loadmat(annotations)["joints"], dtype=float)
@@ -39,17 +40,17 @@ def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):
         raise UserError("not LSP's joints", where=annotations, expected="14 x 3 x N", got=list(joints.shape))
     order = [JOINTS.index(joint) for joint in CROWDPOSE14.joints]
-    rows, faults = [], []
+    persons, faults = [], []
     for number in range(joints.shape[2]):
         split = "val" if number >= joints.shape[2] - VAL else "train"
-        row = _person(root, number + 1, split, joints[order, :, number], check_images)
-        if isinstance(row, Fault):
-            faults.append(row)
+        person = _person(root, number + 1, split, joints[order, :, number], check_images)
+        if isinstance(person, Fault):
+            faults.append(person)
         else:
-            rows.append(row)
-    write_rows(
-        rows, faults, {}, CROWDPOSE14, root=root, invalid_annotations=params.convert.invalid_annotations, workers=params.engine.workers,
-        check_images=check_images, out=out, images=images, report=report,
+            persons.append(person)
+    write_dataset(
+        persons, faults, {}, CROWDPOSE14, root=root, invalid_annotations=params.convert.invalid_annotations,
+        workers=params.engine.workers, check_images=check_images, out=out, images=images, report=report,
     )  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def _person(
 ) -> PersonAnnotation | Fault:
     name = f"images/im{number:05d}.jpg"
     labelled = (joints[:, 2] == 1) & np.isfinite(joints).all(axis=1)
-    xy = joints[:, :2] - 1  # MATLAB counts pixels from 1
+    xy = joints[:, :2] - 1  # MATLAB pixel indices start at 1
     if not labelled.any():
         return Fault(str(root / name), f"image {number}", "no joints: expected at least one labelled, got 0")
     try:
@@ -66,7 +67,7 @@ def _person(
             _size(root / name) if check_images else (np.ceil(xy[labelled].max(axis=0)).astype(int) + 1).tolist()
         )
     except (OSError, Image.DecompressionBombError) as error:
-        return Fault(str(root / name), f"image {number}", f"unreadable image: expected a picture, got {error}")
+        return Fault(str(root / name), f"image {number}", f"unreadable image: expected an image, got {error}")
     pad = PADDING * np.ptp(xy[labelled], axis=0).max()
     low = np.maximum(xy[labelled].min(axis=0) - pad, 0)
     high = np.minimum(xy[labelled].max(axis=0) + pad, [width, height])
@@ -74,7 +75,6 @@ def _person(
         return Fault(
             str(root / name), f"image {number}", f"joints outside the image: expected inside {width} x {height}"
         )
-    nowhere = np.zeros(14, dtype=np.int8)
     return PersonAnnotation(
         dataset="lsp_extended",
         split=split,
@@ -84,12 +84,12 @@ def _person(
         image_height=int(height),
         person_id=number,
         bbox_xywh=np.concatenate([low, high - low]),
-        area=float(AREA_OF_BOX * np.prod(high - low)),
+        area=float(BOX_AREA_FRACTION * np.prod(high - low)),
         is_crowd=False,
         keypoints_xy=np.where(labelled[:, None], xy, 0.0),
         visibility=labelled * np.int8(Visibility.VISIBLE),
         visibility_source=labelled * np.int8(Source.LABEL_FLAG_ONLY),
-        occluder=nowhere,
+        occluder=np.zeros(14, dtype=np.int8),
     )
 
 

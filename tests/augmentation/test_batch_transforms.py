@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from dag.augmentation.batch_transforms import MEAN, STD, denormalise, jitter, normalise, warp, warp_ignore
+from dag.image import MEAN, STD
+from dag.augmentation.batch_transforms import denormalise, jitter, normalise, warp, warp_ignore
 from dag.geometry import apply_affine, compose, input_from_image, mirror
 from dag.models.heads.heatmap import HeatmapHead
 

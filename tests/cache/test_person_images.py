@@ -76,7 +76,7 @@ def test_without_augmentation_it_is_one_warp_of_the_photograph(toy: Path) -> Non
 
 def test_it_stands_in_for_the_cache(rendered: Rendered) -> None:
     """Same people, keys, types and unaugmented inputs; joints and ignored places too."""
-    photos = PersonImages(rendered.persons, rendered.root, input_wh=INPUT, seed=1, **STILL)
+    photos = PersonImages(rendered.annotations, rendered.root, input_wh=INPUT, seed=1, **STILL)
     crops = PersonCrops(rendered.cache, occluded=0.0, seed=1, **STILL)
     assert len(photos) == len(crops)
     for index in range(len(crops)):
@@ -123,7 +123,7 @@ def test_a_lit_joint_stays_at_its_joint(tmp_path: Path, flip: float) -> None:
 def test_a_flip_is_the_mirrored_picture_with_swapped_names(rendered: Rendered) -> None:
     """The flip is part of the one warp: only rounding tells it from a warp and a flip."""
     still, flipped = (
-        PersonImages(rendered.persons, rendered.root, input_wh=INPUT, seed=1, **{**STILL, "flip": p})
+        PersonImages(rendered.annotations, rendered.root, input_wh=INPUT, seed=1, **{**STILL, "flip": p})
         for p in (0.0, 1.0)
     )
     for index in range(len(still)):
@@ -185,7 +185,7 @@ def test_what_is_missing_is_said_in_one_line(toy: Path, tmp_path: Path) -> None:
     write_annotations(nobody, [make_person(np.random.default_rng(0), 1, 1, (9, 9, 9, 9), labelled=False)], COCO17)
     with pytest.raises(UserError, match=r"nobody.parquet: nobody to train on: expected people with labelled joints"):
         PersonImages(nobody, toy / "photos", input_wh=INPUT, seed=1, **STILL)
-    with pytest.raises(UserError, match=r"no rows of this split: expected one of \['train', 'val'\], got 'test'"):
+    with pytest.raises(UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"):
         PersonImages(toy / "annotations.parquet", toy, "test", input_wh=INPUT, seed=1, **STILL)
     photos = PersonImages(toy / "annotations.parquet", tmp_path, input_wh=INPUT, seed=1, **STILL)
     with pytest.raises(UserError, match=r"1.png: missing or unreadable image; check the data root"):

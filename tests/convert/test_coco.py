@@ -1,4 +1,4 @@
-"""COCO json to rows and back: nothing is lost, every fault has its line."""
+"""COCO json to annotations and back: nothing is lost, every fault is reported."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ KEYPOINTS = [value for joint in range(17) for value in (10 + joint + 0.1, 20.7, 
 
 
 def content():
-    """Two people and a crowd on one image of 60 x 50 pixels."""
+    """Two persons and a crowd region on one image of 60 x 50 pixels."""
     square = [10, 10, 40, 10, 40, 40, 10, 40]
     person = {"image_id": 5, "category_id": 1, "iscrowd": 0, "bbox": [10.25, 10, 30, 30.5], "area": 700.123456789}
     return {
@@ -40,12 +40,12 @@ def content():
 
 
 def read(tmp_path, value, **options):
-    path = tmp_path / "people.json"
+    path = tmp_path / "persons.json"
     path.write_text(json.dumps(value))
     return read_coco(path, dataset="toy", split="val", skeleton=COCO17, image_folder="val", **options)
 
 
-def test_rows_hold_what_the_annotations_say(tmp_path):
+def test_values_are_those_of_the_file(tmp_path):
     (first, second, crowd), faults = read(tmp_path, content())
     assert faults == []
     assert (first.image_path, first.image_width, first.image_height, first.crowd_index) == ("val/a.png", 60, 50, 0.5)
@@ -62,7 +62,7 @@ def test_rows_hold_what_the_annotations_say(tmp_path):
     assert crowd.segmentation is not None
 
 
-def test_written_json_reads_back_the_same(tmp_path):
+def test_round_trip_through_json(tmp_path):
     value = content()
     value["annotations"][0] |= {
         "visibility_source": [0] + [Source.REVIEWED] * 16,
@@ -92,7 +92,7 @@ def test_visibility_3_without_a_source_is_relabelled(tmp_path):
     assert first.visibility_source[1] == Source.RELABELLED
 
 
-def test_one_image_id_for_two_photographs_is_refused(tmp_path):
+def test_one_id_for_two_images_is_refused(tmp_path):
     persons, _ = read(tmp_path, content())
     other = replace(persons[0], image_path="train/a.png")
     with pytest.raises(UserError, match=r"image 5: two images with one id: expected val/a.png, got train/a.png"):
@@ -100,7 +100,7 @@ def test_one_image_id_for_two_photographs_is_refused(tmp_path):
 
 
 NAN, INF = float("nan"), float("inf")
-BAD_ANNOTATIONS = [
+INVALID_ANNOTATIONS = [
     ({"keypoints": KEYPOINTS[:50]}, "keypoint list of wrong length: expected 51, got 50"),
     ({"keypoints": "nose"}, "keypoint list of wrong length: expected 51, got 'nose'"),
     ({"keypoints": KEYPOINTS[:-1] + [4]}, "unknown visibility: expected 0, 1, 2 or 3, got 4"),
@@ -123,7 +123,7 @@ BAD_ANNOTATIONS = [
     ({"image_id": 6}, "unknown image: expected the id of an entry in images, got 6"),
     ({"category_id": 18}, "unknown category: expected 1, got 18"),
     ({"category_id": [1]}, "unknown category: expected 1, got [1]"),
-    ({"id": 3}, None),  # named by the later of the two, below
+    ({"id": 3}, None),  # reported for the later of the two, see below
     ({"id": "2"}, "bad annotation id: expected a whole number from 0 on, got '2'"),
     ({"occluder": [9] * 17}, f"bad occluder: expected 17 numbers from 0 to 4, got {[9] * 17}"),
     ({"gt_occluder": [1]}, "bad gt_occluder: expected 17 numbers from 0 to 4, got [1]"),
@@ -144,25 +144,25 @@ BAD_ANNOTATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "reason"), BAD_ANNOTATIONS)
-def test_a_bad_annotation_is_named_and_left_out(tmp_path, change, reason):
+@pytest.mark.parametrize(("change", "reason"), INVALID_ANNOTATIONS)
+def test_an_invalid_annotation_is_reported_and_dropped(tmp_path, change, reason):
     value = content()
     value["annotations"][1] |= change
     persons, faults = read(tmp_path, value)
     identity = "annotation 3" if reason is None else f"annotation {value['annotations'][1]['id']}"
     reason = reason or "duplicate annotation id: expected one annotation, got another"
     assert len(faults) == 1
-    assert str(faults[0]).startswith(f"{tmp_path}/people.json: {identity}: {reason}")
+    assert str(faults[0]).startswith(f"{tmp_path}/persons.json: {identity}: {reason}")
     assert len(persons) == 2
 
 
-def test_a_box_may_leave_the_photograph_by_a_pixel(tmp_path):
+def test_a_box_may_exceed_the_image_by_one_pixel(tmp_path):
     value = content()
     value["annotations"][0]["bbox"] = [-1, -0.4, 62, 50.8]
     assert read(tmp_path, value)[1] == []
 
 
-BAD_IMAGES = [
+INVALID_IMAGES = [
     ({"width": 0}, "bad width: expected pixels from 1 to 65536, got 0"),
     ({"height": "50"}, "bad height: expected pixels from 1 to 65536, got '50'"),
     ({"file_name": None}, "bad file_name: expected a file name, got None"),
@@ -172,14 +172,14 @@ BAD_IMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("change", "reason"), BAD_IMAGES)
-def test_a_bad_image_is_named_and_its_people_left_out(tmp_path, change, reason):
+@pytest.mark.parametrize(("change", "reason"), INVALID_IMAGES)
+def test_an_invalid_image_is_reported_and_its_persons_dropped(tmp_path, change, reason):
     value = content()
     other = {"id": 6, "file_name": "b.png", "width": 60, "height": 50} | change
     value["images"].append(other)
     value["annotations"][0]["image_id"] = 6 if other["id"] == 6 else 5
     persons, faults = read(tmp_path, value)
-    assert str(faults[0]) == f"{tmp_path}/people.json: image {other['id']}: {reason}"
+    assert str(faults[0]) == f"{tmp_path}/persons.json: image {other['id']}: {reason}"
     assert len(faults) == 1
     assert 1 not in {person.person_id for person in persons} or other["id"] is None
 
@@ -188,42 +188,42 @@ def _without(value, key):
     return {name: entry for name, entry in value.items() if name != key}
 
 
-BROKEN = [
-    (lambda v: _without(v, "images"), r"people.json: no list of images: expected COCO json"),
-    (lambda v: _without(v, "annotations"), r"people.json: no list of annotations: expected COCO json"),
-    (lambda v: _without(v, "categories"), r"people.json: no list of categories: expected COCO json"),
-    (lambda v: [v], r"people.json: no list of images: expected COCO json"),
-    (lambda v: v | {"annotations": [1]}, r"people.json: no list of annotations: expected COCO json"),
-    (lambda v: v | {"annotations": []}, r"people.json: empty data set: expected at least one entry in annotations"),
+INVALID_FILES = [
+    (lambda v: _without(v, "images"), r"persons.json: no list of images: expected COCO json"),
+    (lambda v: _without(v, "annotations"), r"persons.json: no list of annotations: expected COCO json"),
+    (lambda v: _without(v, "categories"), r"persons.json: no list of categories: expected COCO json"),
+    (lambda v: [v], r"persons.json: no list of images: expected COCO json"),
+    (lambda v: v | {"annotations": [1]}, r"persons.json: no list of annotations: expected COCO json"),
+    (lambda v: v | {"annotations": []}, r"persons.json: empty data set: expected at least one entry in annotations"),
     (
         lambda v: v | {"categories": [{"id": 1, "name": "dog"}]},
-        r"people.json: no category with the skeleton's joints: expected \['nose'.*got \['dog'\]",
+        r"persons.json: no category with the skeleton's joints: expected \['nose'.*got \['dog'\]",
     ),
     (
         lambda v: v | {"images": [v["images"][0] | {"file_name": "../../etc/passwd"}]},
-        r"people.json: image \d+: file name leaves the data root: expected a path below it, got '../../etc/passwd'",
+        r"persons.json: image \d+: file name leaves the data root: expected a path below it, got '../../etc/passwd'",
     ),
     (
         lambda v: v | {"images": [v["images"][0] | {"file_name": "/etc/passwd"}]},
-        r"people.json: image \d+: file name leaves the data root: expected a path below it, got '/etc/passwd'",
+        r"persons.json: image \d+: file name leaves the data root: expected a path below it, got '/etc/passwd'",
     ),
 ]
 
 
-@pytest.mark.parametrize(("change", "text"), BROKEN)
-def test_a_broken_file_is_refused(tmp_path, change, text):
+@pytest.mark.parametrize(("change", "text"), INVALID_FILES)
+def test_an_invalid_file_is_refused(tmp_path, change, text):
     with pytest.raises(UserError, match=text):
         read(tmp_path, change(content()))
 
 
 def test_a_file_that_is_not_json_is_refused(tmp_path):
-    (tmp_path / "people.json").write_text('{"images": [')
-    with pytest.raises(UserError, match=r"people.json: not a json file: got Expecting value: line 1"):
-        read_coco(tmp_path / "people.json", dataset="toy", split="val", skeleton=COCO17, image_folder="val")
+    (tmp_path / "persons.json").write_text('{"images": [')
+    with pytest.raises(UserError, match=r"persons.json: not a json file: got Expecting value: line 1"):
+        read_coco(tmp_path / "persons.json", dataset="toy", split="val", skeleton=COCO17, image_folder="val")
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_every_number_of_coco_survives(real_data, tmp_path, split):
+def test_every_value_of_coco_is_preserved(real_data, tmp_path, split):
     path = real_data / f"data/coco/annotations/person_keypoints_{split}2017.json"
     persons, faults = read_coco(path, dataset="coco", split=split, skeleton=COCO17, image_folder=f"{split}2017")
     assert faults == []
@@ -243,5 +243,5 @@ def test_masks_are_those_of_the_coco_api(real_data):
     persons, _ = read_coco(path, dataset="coco", split="val", skeleton=COCO17, image_folder="val2017")
     with contextlib.redirect_stdout(io.StringIO()):
         api: Any = COCO(str(path))
-    runs = [api.annToRLE(api.anns[person.person_id]) for person in persons]
-    assert [person.segmentation for person in persons] == [run["counts"].decode() for run in runs]
+    expected = [api.annToRLE(api.anns[person.person_id])["counts"].decode() for person in persons]
+    assert [person.segmentation for person in persons] == expected

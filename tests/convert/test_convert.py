@@ -1,4 +1,4 @@
-"""A data set in COCO's layout becomes rows and a report, or nothing at all."""
+"""A data set in COCO's layout becomes a table of annotations and a report, or nothing is written."""
 
 import json
 from typing import Literal
@@ -17,19 +17,19 @@ KEYPOINTS = [30, 20, 2] * 10 + [31, 21, 1] * 4 + [0, 0, 0] * 3
 
 @pytest.fixture
 def root(tmp_path):
-    """Two splits with two images each; on the first of a split a person and a crowd, on the second a person."""
+    """Two splits with two images each: a person and a crowd region on the first image, a person on the second."""
     root = tmp_path / "data"
     for split, first in (("train", 10), ("val", 20)):
         (root / split).mkdir(parents=True)
         (root / "annotations").mkdir(exist_ok=True)
-        row = {"category_id": 1, "bbox": [5, 5, 40, 40], "area": 900, "iscrowd": 0}
+        common = {"category_id": 1, "bbox": [5, 5, 40, 40], "area": 900, "iscrowd": 0}
         images = [{"id": first + n, "file_name": f"{n}.jpg", "width": 60, "height": 50} for n in (0, 1)]
         for image in images:
             Image.new("RGB", (60, 50), "gray").save(root / split / image["file_name"])
         annotations = [
-            {**row, "id": first, "image_id": first, "keypoints": KEYPOINTS},
-            {**row, "id": first + 1, "image_id": first, "keypoints": [0] * 51, "iscrowd": 1},
-            {**row, "id": first + 2, "image_id": first + 1, "keypoints": [0] * 51},
+            {**common, "id": first, "image_id": first, "keypoints": KEYPOINTS},
+            {**common, "id": first + 1, "image_id": first, "keypoints": [0] * 51, "iscrowd": 1},
+            {**common, "id": first + 2, "image_id": first + 1, "keypoints": [0] * 51},
         ]
         categories = [{"id": 1, "keypoints": list(COCO17.joints)}]
         save(root, split, {"images": images, "annotations": annotations, "categories": categories})
@@ -45,7 +45,7 @@ def load(root, split):
 
 
 def convert(root, invalid_annotations: Literal["stop", "drop"] = "stop", workers=2):
-    out, report = root.parent / "out/rows.parquet", root.parent / "out/report.json"
+    out, report = root.parent / "out/annotations.parquet", root.parent / "out/report.json"
     convert_coco(
         root,
         [Split(split, root / f"annotations/{split}.json", split) for split in ("train", "val")],
@@ -62,7 +62,7 @@ def convert(root, invalid_annotations: Literal["stop", "drop"] = "stop", workers
     return out, report
 
 
-def test_rows_of_both_splits_and_a_report(root):
+def test_annotations_of_both_splits_and_a_report(root):
     out, report = convert(root)
     persons, skeleton = read_annotations(out)
     assert skeleton == COCO17
@@ -74,8 +74,8 @@ def test_rows_of_both_splits_and_a_report(root):
     counts = {
         "images": 2,
         "instances": 2,
-        "people_without_keypoints": 1,
-        "crowds": 1,
+        "instances_without_keypoints": 1,
+        "crowd_regions": 1,
         "joints": {"unlabelled": 20, "occluded": 4, "visible": 10, "relabelled": 0},
     }
     assert json.loads(report.read_text()) == {
@@ -98,7 +98,7 @@ def test_one_split_is_enough(root):
     assert {person.split for person in persons} == {"val"}
 
 
-def test_bad_rows_stop_and_nothing_is_written(root):
+def test_invalid_annotations_stop_and_nothing_is_written(root):
     content = load(root, "val")
     content["annotations"][0]["keypoints"] = [1, 2]
     save(root, "val", content)
@@ -112,7 +112,7 @@ def test_bad_rows_stop_and_nothing_is_written(root):
     assert not (root.parent / "out").exists()
 
 
-def test_bad_rows_are_dropped_and_listed(root):
+def test_invalid_annotations_are_dropped_and_listed(root):
     content = load(root, "val")
     content["annotations"][0]["keypoints"] = [1, 2]
     save(root, "val", content)
@@ -131,11 +131,11 @@ def test_bad_rows_are_dropped_and_listed(root):
     ]
 
 
-def test_a_data_set_without_a_good_row_is_refused(root):
+def test_a_data_set_without_a_valid_annotation_is_refused(root):
     for split in ("train", "val"):
-        for picture in (root / split).iterdir():
-            picture.unlink()
-    with pytest.raises(UserError, match=r"empty data set: expected at least one good row, got 4 faults"):
+        for image in (root / split).iterdir():
+            image.unlink()
+    with pytest.raises(UserError, match=r"empty data set: expected at least one valid annotation, got 4 faults"):
         convert(root, invalid_annotations="drop")
     assert not (root.parent / "out").exists()
 
@@ -155,13 +155,13 @@ def test_an_id_in_two_splits_is_refused(root, kind, key):
             annotation["image_id"] = 10
     save(root, "val", content)
     with pytest.raises(
-        UserError, match=f"{kind} 10: one id in two splits: expected ids of its own .* got train and val"
+        UserError, match=f"{kind} 10: one id in two splits: expected unique ids across splits, got train and val"
     ):
         convert(root, invalid_annotations="drop")
     assert not (root.parent / "out").exists()
 
 
-def test_photographs_may_lie_behind_a_link(root, tmp_path):
+def test_image_folders_may_be_links(root, tmp_path):
     (root / "val").rename(tmp_path / "elsewhere")
     (root / "val").symlink_to(tmp_path / "elsewhere")
     convert(root)

@@ -1,4 +1,4 @@
-"""Fetching, against a real server on the loopback that can cut a connection in the middle."""
+"""Downloads from a real server on the loopback interface that can close a connection in the middle."""
 
 import gzip
 import hashlib
@@ -24,14 +24,14 @@ from tests.imports import ROOT
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives `server.files`, compressed to whom takes it; ranges only with `server.ranges`.
+    """Serves `server.files`, compressed if the client accepts it, and ranges if `server.ranges` is true.
 
-    Of a path in `server.cut` it gives only so many bytes, once.
+    For a path in `server.cut` the first response ends after that many bytes.
     """
 
     def do_GET(self) -> None:
         content = self.server.files.get(self.path)  # type: ignore[attr-defined]
-        self.server.asked.append((self.path, self.headers.get("Range")))  # type: ignore[attr-defined]
+        self.server.requests.append((self.path, self.headers.get("Range")))  # type: ignore[attr-defined]
         if content is None:
             self.send_error(404)
             return
@@ -50,19 +50,19 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[start : start + most])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silence."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
-    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.files, found.cut, found.asked, found.ranges = {}, {}, [], True  # type: ignore[attr-defined]
-    thread = threading.Thread(target=found.serve_forever, args=(0.02,))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.files, server.cut, server.requests, server.ranges = {}, {}, [], True  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield found
-    found.shutdown()
+    yield server
+    server.shutdown()
     thread.join()
-    found.server_close()
+    server.server_close()
 
 
 def archive(names: dict[str, str]) -> bytes:
@@ -77,12 +77,14 @@ NOISE = random.Random(0).randbytes(200_000).hex()
 GOOD = archive({"annotations/a.json": NOISE, "photos/1.jpg": "jpeg"})
 
 
-def describe(folder: Path, server: ThreadingHTTPServer, name: str, content: bytes, hash_: str | None = "right") -> Path:
-    """A folder of data sets with one, `toy`, of one file."""
+def describe(
+    folder: Path, server: ThreadingHTTPServer, name: str, content: bytes, hash_: str | None = "correct"
+) -> Path:
+    """A folder of data sets with the data set `toy`, which has one file."""
     server.files[f"/{name}"] = content  # type: ignore[attr-defined]
-    digest = f"md5:{hashlib.md5(content).hexdigest()}" if hash_ == "right" else hash_
+    digest = f"md5:{hashlib.md5(content).hexdigest()}" if hash_ == "correct" else hash_
     url = f"http://127.0.0.1:{server.server_address[1]}/{name}"
-    source = {"terms": ["Be kind.", "https://example.org/terms"], "then": "Enjoy FOLDER."}
+    source = {"terms": ["Be kind.", "https://example.org/terms"], "next_step": "Use FOLDER."}
     (folder / "datasets/toy").mkdir(parents=True, exist_ok=True)
     with (folder / "datasets/toy/source.yaml").open("w") as file:
         YAML(typ="safe").dump({**source, "files": [{"url": url, "hash": digest, "megabytes": 2000.0}]}, file)
@@ -97,47 +99,45 @@ def test_files_are_fetched_once_and_unpacked(tmp_path: Path, server: ThreadingHT
     datasets = describe(tmp_path, server, "a.zip", GOOD)
     lines = get(tmp_path, datasets)
     assert lines[0].endswith(f"a.zip: fetched, sha256:{hashlib.sha256(GOOD).hexdigest()}")
-    assert lines[1] == f"Enjoy {tmp_path}/toy."
+    assert lines[1] == f"Use {tmp_path}/toy."
     names = sorted(str(path.relative_to(tmp_path / "toy")) for path in (tmp_path / "toy").rglob("*") if path.is_file())
     assert names == [".fetched.json", "annotations/a.json", "photos/1.jpg"]
-    again = f"a.zip: already there (remove {tmp_path}/toy/.fetched.json to fetch it again)"
+    again = f"a.zip: already fetched (remove {tmp_path}/toy/.fetched.json to fetch it again)"
     assert get(tmp_path, datasets)[0].endswith(again)
-    assert len(server.asked) == 1  # type: ignore[attr-defined]
+    assert len(server.requests) == 1  # type: ignore[attr-defined]
 
 
-def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, server: ThreadingHTTPServer) -> None:
+def test_an_interrupted_download_is_resumed(tmp_path: Path, server: ThreadingHTTPServer) -> None:
     datasets = describe(tmp_path, server, "a.zip", GOOD)
     server.cut["/a.zip"] = 150_000  # type: ignore[attr-defined]
-    with pytest.raises(
-        UserError, match=r"a.zip: no answer, or it was cut off: got .*; call it again: what has arrived"
-    ):
+    with pytest.raises(UserError, match=r"a.zip: download failed: got .*; run the command again to resume"):
         get(tmp_path, datasets)
     assert not (tmp_path / "toy/annotations").exists()
     get(tmp_path, datasets)
-    first, second = (asked for _, asked in server.asked)  # type: ignore[attr-defined]
+    first, second = (content_range for _, content_range in server.requests)  # type: ignore[attr-defined]
     assert first is None
     assert 2 * BLOCK <= int(second.removeprefix("bytes=").removesuffix("-")) <= 150_000
     assert (tmp_path / "toy/photos/1.jpg").read_text() == "jpeg"
 
 
 @pytest.mark.parametrize(
-    ("arrived", "ranges", "asked"),
+    ("partial", "ranges", "requests"),
     [
-        (GOOD, True, 1),  # all of it, but nobody looked: nothing is sent again
+        (GOOD, True, 1),  # complete but not yet renamed: nothing is sent again
         (GOOD + b"more", True, 2),  # not the beginning of this file
-        (b"0" * 999, False, 1),  # a server without ranges starts anew
+        (b"0" * 999, False, 1),  # a server without ranges sends the whole file
     ],
 )
-def test_whatever_had_arrived_the_file_is_whole(
-    tmp_path: Path, server: ThreadingHTTPServer, arrived: bytes, ranges: bool, asked: int
+def test_the_file_is_complete_after_any_partial_download(
+    tmp_path: Path, server: ThreadingHTTPServer, partial: bytes, ranges: bool, requests: int
 ) -> None:
     datasets = describe(tmp_path, server, "a.zip", GOOD)
     server.ranges = ranges  # type: ignore[attr-defined]
     (tmp_path / "toy").mkdir()
-    (tmp_path / "toy/.a.zip.partial").write_bytes(arrived)
+    (tmp_path / "toy/.a.zip.partial").write_bytes(partial)
     get(tmp_path, datasets)
     assert (tmp_path / "toy/annotations/a.json").read_text() == NOISE
-    assert len(server.asked) == asked  # type: ignore[attr-defined]
+    assert len(server.requests) == requests  # type: ignore[attr-defined]
 
 
 def test_an_archive_that_was_not_unpacked_is_not_fetched_again(tmp_path: Path, server: ThreadingHTTPServer) -> None:
@@ -145,7 +145,7 @@ def test_an_archive_that_was_not_unpacked_is_not_fetched_again(tmp_path: Path, s
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy/a.zip").write_bytes(GOOD)
     assert "fetched" in get(tmp_path, datasets)[0]
-    assert server.asked == []  # type: ignore[attr-defined]
+    assert server.requests == []  # type: ignore[attr-defined]
     assert not (tmp_path / "toy/a.zip").exists()
 
 
@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, server: ThreadingHTTPSe
     datasets = describe(tmp_path, server, "a.zip", GOOD)
     (tmp_path / "toy").write_text("a file")
     with pytest.raises(
-        UserError, match=r"toy: cannot be written: got .*File exists.*; make room, or choose another --to"
+        UserError, match=r"toy: cannot be written: got .*File exists.*; free disk space, or choose another --to"
     ):
         get(tmp_path, datasets)
 
@@ -162,17 +162,17 @@ def test_terms_come_first(tmp_path: Path, server: ThreadingHTTPServer) -> None:
     datasets = describe(tmp_path, server, "a.zip", GOOD)
     with pytest.raises(UserError, match=r"toy has terms: Be kind. https://example.org/terms; read them; `dag-pose fetch toy --to .* --accept` then fetches 2.0 GB"):  # fmt: skip  # noqa: E501
         fetch("toy", tmp_path / "toy", accept=False, datasets=datasets)
-    assert server.asked == []  # type: ignore[attr-defined]
+    assert server.requests == []  # type: ignore[attr-defined]
 
 
-def test_another_hash_is_refused(tmp_path: Path, server: ThreadingHTTPServer) -> None:
+def test_a_wrong_hash_is_refused(tmp_path: Path, server: ThreadingHTTPServer) -> None:
     datasets = describe(tmp_path, server, "a.zip", GOOD, "md5:" + "0" * 32)
-    with pytest.raises(UserError, match=r"a.zip: another file than expected: got .*0000"):
+    with pytest.raises(UserError, match=r"a.zip: wrong hash: got .*0000"):
         get(tmp_path, datasets)
     assert not (tmp_path / "toy/annotations").exists()
 
 
-def test_a_file_without_a_published_hash_tells_its_own(tmp_path: Path, server: ThreadingHTTPServer) -> None:
+def test_without_a_published_hash_the_actual_hash_is_printed(tmp_path: Path, server: ThreadingHTTPServer) -> None:
     datasets = describe(tmp_path, server, "a.zip", GOOD, None)
     assert get(tmp_path, datasets)[0].endswith("(the source publishes no hash)")
 
@@ -203,7 +203,7 @@ def damaged() -> bytes:
     return bytes(content)
 
 
-REFUSED = "refused: a link, or a path that leaves the folder: got "
+REFUSED = "archive with a link, or with a path that leaves the folder: got "
 
 
 @pytest.mark.parametrize(
@@ -219,40 +219,40 @@ REFUSED = "refused: a link, or a path that leaves the folder: got "
         ("evil.tar.gz", tar_with("photos"), REFUSED + "photos"),
         ("evil.tar.gz", tar_with("../evil.txt", tarfile.REGTYPE), REFUSED + "../evil.txt"),
         ("evil.tar.gz", tar_with("/tmp/evil.txt", tarfile.REGTYPE), REFUSED + "/tmp/evil.txt"),
-        ("text.zip", b"no archive at all", "text.zip: not an archive"),
+        ("text.zip", b"not an archive", "text.zip: not an archive"),
         ("half.zip", GOOD[:9000], "half.zip: not an archive"),
         ("half.tar.gz", tar_with("photos")[:60], "half.tar.gz: not an archive"),
-        ("harmed.zip", damaged(), "harmed.zip: not an archive"),
+        ("damaged.zip", damaged(), "damaged.zip: not an archive"),
     ],
 )
-def test_archives_that_are_not_trusted(
+def test_invalid_and_malicious_archives_are_refused(
     tmp_path: Path, server: ThreadingHTTPServer, name: str, content: bytes, text: str
 ) -> None:
     datasets = describe(tmp_path, server, name, content)
     with pytest.raises(UserError, match=re.escape(text)):
         get(tmp_path, datasets)
     assert not Path("/tmp/evil.txt").exists()
-    found = {path.name for path in tmp_path.rglob("*.*")}
-    assert not found & {"evil.txt", "good.txt", "photos", ".fetched.json"}
+    names = {path.name for path in tmp_path.rglob("*.*")}
+    assert not names & {"evil.txt", "good.txt", "photos", ".fetched.json"}
 
 
 def test_no_such_file_and_no_server(tmp_path: Path, server: ThreadingHTTPServer) -> None:
     datasets = describe(tmp_path, server, "a.zip", GOOD)
     del server.files["/a.zip"]  # type: ignore[attr-defined]
-    with pytest.raises(UserError, match=r"a.zip: no answer, or it was cut off: got 404"):
+    with pytest.raises(UserError, match=r"a.zip: download failed: got 404"):
         get(tmp_path, datasets)
     path = datasets / "toy/source.yaml"
     path.write_text(path.read_text().replace(f":{server.server_address[1]}/", ":9/"))
-    with pytest.raises(UserError, match=r":9/a.zip: no answer, or it was cut off"):
+    with pytest.raises(UserError, match=r":9/a.zip: download failed"):
         get(tmp_path, datasets)
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "datasets").glob("*/source.yaml")))
-def test_every_source_says_terms_and_what_to_do(name: str) -> None:
+def test_every_source_states_its_terms_and_the_next_step(name: str) -> None:
     source = read_source(name, ROOT / "datasets")
-    assert bool(source.files) != bool(source.by_hand)
+    assert bool(source.files) != bool(source.manual_steps)
     with pytest.raises(UserError, match=name) as caught:
-        fetch(name, Path("nowhere"), accept=bool(source.by_hand), datasets=ROOT / "datasets")
+        fetch(name, Path("nowhere"), accept=bool(source.manual_steps), datasets=ROOT / "datasets")
     for term in source.terms:
         assert " ".join(term.split()) in str(caught.value)
     assert not Path("nowhere").exists()
@@ -269,12 +269,12 @@ def test_the_command_fetches_into_external(tmp_path: Path, server: ThreadingHTTP
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "external/toy/photos/1.jpg").exists()
-    assert done.stdout.splitlines()[1:] == [f"Enjoy {tmp_path}/external/toy.", "toy is in external/toy"]
+    assert done.stdout.splitlines()[1:] == [f"Use {tmp_path}/external/toy.", "toy is in external/toy"]
 
 
-def test_faulty_sources_are_said(tmp_path: Path) -> None:
+def test_invalid_sources_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "toy/source.yaml"
-    with pytest.raises(UserError, match=r"no data sets here; run dag-pose in the project's root"):
+    with pytest.raises(UserError, match=r"no data sets in this folder; run dag-pose in the project's root"):
         read_source("toy", tmp_path)
     path.parent.mkdir()
     path.write_text("terms: [a\n")

@@ -178,7 +178,7 @@ def test_a_split_without_annotations_is_predicted_for_the_server(project: Path) 
 BAD = [
     ({"protocol": "moon"}, "error: unknown protocol: expected one of toy, detected, test_dev, got moon\n"),
     ({"model": "nowhere"}, "error: nowhere/config.json: no such file; check"),
-    ({"persons": "nowhere.parquet"}, "error: nowhere.parquet: not a table of person rows: got"),
+    ({"persons": "nowhere.parquet"}, "error: nowhere.parquet: not a table of annotations: got"),
 ]
 
 

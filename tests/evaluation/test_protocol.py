@@ -95,7 +95,7 @@ def test_submission_is_what_the_server_takes(tmp_path, predictions):
         entries = json.loads(archive.read(archive.namelist()[0]))
     assert [set(entry) for entry in entries] == [{"image_id", "category_id", "keypoints", "score"}] * 3
     assert entries[1]["keypoints"][:2] == predictions[1].keypoints_xy[0].tolist()
-    with pytest.raises(UserError, match="nothing to submit"):
+    with pytest.raises(UserError, match="no predictions to submit"):
         write_submission(tmp_path, [], split="test-dev", name="x")
     with pytest.raises(UserError, match=r"not a name: expected letters.*got '../x'"):
         write_submission(tmp_path, predictions, split="test-dev", name="../x")

@@ -52,7 +52,7 @@ def test_bad_input_is_one_line_and_leaves_nothing_running(
         port = free_port("127.0.0.1")
         serve(scene.persons_path, scene.folder, predictions, split=split, port=port, state_dir=tmp_path / "state")
 
-    text = r"^\S+persons\.parquet: no rows of this split: expected one of \['val'\], got 'test'$"
+    text = r"^\S+persons\.parquet: no annotations of this split: expected one of \['val'\], got 'test'$"
     with pytest.raises(UserError, match=text):
         start(tmp_path / "none.parquet", "test")
     said = f"no predictions yet ({tmp_path}/none.parquet): people only; `dvc repro evaluate` makes them\n"

@@ -66,7 +66,7 @@ def test_bad_tables_are_one_line(people: tuple[Path, list[PersonAnnotation]], tm
         read(tmp_path)
     with pytest.raises(UserError, match=r"not a queue of proposals: expected its columns, got no joint, "):
         read_queue(folder / "annotations.parquet", folder / "annotations.parquet", [], split=None, people=9)
-    with pytest.raises(UserError, match=r"no rows of this split: expected one of \['val'\], got 'train'"):
+    with pytest.raises(UserError, match=r"no annotations of this split: expected one of \['val'\], got 'train'"):
         read(folder, split="train")
     write_annotations(tmp_path / "annotations.parquet", persons[:2], COCO17)
     write_queue(tmp_path / "queue.parquet", [])

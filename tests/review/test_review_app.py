@@ -236,6 +236,6 @@ def test_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_empty_queue_leaves_nothing_running(tmp_path: Path) -> None:
     write_review_scene(tmp_path)
-    with pytest.raises(UserError, match=r"no rows of this split: expected one of \['val'\], got 'test'$"):
+    with pytest.raises(UserError, match=r"no annotations of this split: expected one of \['val'\], got 'test'$"):
         start(tmp_path, split="test")
     assert not (tmp_path / "state/mongod/mongod.pid").exists()

@@ -37,7 +37,7 @@ def test_torchrun_trains_as_one_process(rendered: Rendered, tmp_path: Path) -> N
     (tmp_path / "script.py").write_text(SCRIPT)
     size = len(PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)) // 2 * 2
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
-    command += [tmp_path / "script.py", rendered.root, rendered.persons, rendered.cache, tmp_path / "two", size]
+    command += [tmp_path / "script.py", rendered.root, rendered.annotations, rendered.cache, tmp_path / "two", size]
     settings = {"epochs": 1, "batch_size": size, "frozen": True}
     with (tmp_path / "two.log").open("w") as log:
         torchrun = subprocess.Popen(

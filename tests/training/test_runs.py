@@ -142,7 +142,7 @@ def test_two_processes_step_as_one(rendered: Rendered, tmp_path: Path) -> None:
 
 def test_two_processes_predict_everyone_once(rendered: Rendered, tmp_path: Path) -> None:
     both(training_run.predict, tmp_path, rendered, tmp_path)
-    rows, skeleton = read_annotations(rendered.persons, "val")
+    rows, skeleton = read_annotations(rendered.annotations, "val")
     boxes = boxes_of(evaluated_persons(rows))
     alone = predict_together(make_module().model, boxes, rendered.root, skeleton, input_wh=(96, 128), batch_size=8)
     for rank in range(2):

@@ -23,7 +23,7 @@ OPTIONS = {"input_wh": (96, 128), "batch_size": 8}
 
 @pytest.fixture(scope="module")
 def people(rendered: Rendered) -> list[PersonAnnotation]:
-    return evaluated_persons(read_annotations(rendered.persons, "val")[0])
+    return evaluated_persons(read_annotations(rendered.annotations, "val")[0])
 
 
 def test_an_empty_crop_is_named_before_training(rendered: Rendered, people: list[PersonAnnotation]) -> None:
