@@ -35,7 +35,7 @@ class Skeleton:
         sigmas: per-joint OKS constants, in units of the square root of the person's area.
 
     Raises:
-        UserError: a sigma per joint is missing, a pair or bone names an unknown joint, or a joint occurs twice.
+        UserError: not one sigma per joint, an unknown joint in a pair or bone, or a duplicate joint.
     """
 
     name: str

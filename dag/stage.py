@@ -72,17 +72,18 @@ def stage_options(
     Raises:
         UserError: a missing file, or an unknown stage (the known ones are listed).
     """
-    stages, values = _read_yaml(dvc_yaml)["stages"], _read_yaml(params_yaml)
-    name, _, key = stage.partition("@")
-    body = stages.get(name, {})
-    if "foreach" in body:
-        items = _value(body["foreach"].strip("${}"), values)
-        body = body["do"] if key in items else {}
-        values = {**values, "key": key, "item": items.get(key)}
-    if "cmd" not in body:
-        raise UserError("no such stage", where=dvc_yaml, expected=f"one of {', '.join(stages)}", got=repr(stage))
-    command = re.sub(r"\$\{([\w.]+)\}", lambda name: str(_value(name[1], values)), body["cmd"])
-    options = shlex.split(command)[2:]
+    values = _read_yaml(params_yaml)
+    commands: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for name, body in _read_yaml(dvc_yaml)["stages"].items():
+        if "foreach" in body:
+            for key, item in _value(body["foreach"].strip("${}"), values).items():
+                commands[f"{name}@{key}"] = body["do"]["cmd"], {**values, "key": key, "item": item}
+        else:
+            commands[name] = body["cmd"], values
+    if stage not in commands:
+        raise UserError("no such stage", where=dvc_yaml, expected=f"one of {', '.join(commands)}", got=repr(stage))
+    template, values = commands[stage]
+    options = shlex.split(re.sub(r"\$\{([\w.]+)\}", lambda match: str(_value(match[1], values)), template))[2:]
     return {option.removeprefix("--"): value for option, value in zip(options[::2], options[1::2])}
 
 

@@ -1,4 +1,4 @@
-"""Random COCO annotations and results with all that an evaluator can stumble over, and the reference's answer."""
+"""Random COCO annotations and results with every special case of the evaluation, and pycocotools' metrics."""
 
 import contextlib
 import io
@@ -12,17 +12,17 @@ from dag.skeleton import COCO17
 
 
 def random_set(seed: int, num_images: int = 12) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Annotations and results: ties, num_images without people or results, crowds, people without keypoints, v = 3,
-    sizes on both sides of every bound, more than 20 results an image, scores that are all the same."""
+    """Annotations and results with ties, images without persons or results, crowd regions, persons without keypoints,
+    v = 3, areas on both sides of every limit, more than 20 results per image, and equal scores."""
     rng = np.random.default_rng(seed)
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for image in range(num_images):
-        people = [_person(rng, image) for _ in range(rng.integers(0, 5))]
-        annotations += people
+        persons = [_person(rng, image) for _ in range(rng.integers(0, 5))]
+        annotations += persons
         for _ in range(rng.integers(0, 30)):
-            if people and rng.random() < 0.8:
-                xy = np.array(people[rng.integers(len(people))]["keypoints"], dtype=float).reshape(17, 3)[:, :2]
+            if persons and rng.random() < 0.8:
+                xy = np.array(persons[rng.integers(len(persons))]["keypoints"], dtype=float).reshape(17, 3)[:, :2]
                 xy = xy + rng.normal(0, rng.choice([0.0, 2.0, 10.0, 40.0]), (17, 2))
             else:
                 xy = rng.uniform(0, 400, (17, 2))
@@ -55,13 +55,13 @@ def _person(rng: np.random.Generator, image: int) -> dict[str, Any]:
 
 
 def pycocotools_metrics(content: dict[str, Any], results: list[dict[str, Any]]) -> list[float]:
-    """The ten metrics, as pycocotools computes them."""
+    """The ten COCO keypoint metrics of pycocotools."""
     with contextlib.redirect_stdout(io.StringIO()):
         gt: Any = COCO()
         gt.dataset = {"info": {}, **content}
         gt.createIndex()
-        found: Any = gt.loadRes([dict(result) for result in results])
-        evaluation: Any = COCOeval(gt, found, "keypoints")
+        detections: Any = gt.loadRes([dict(result) for result in results])
+        evaluation: Any = COCOeval(gt, detections, "keypoints")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

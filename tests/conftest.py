@@ -1,4 +1,4 @@
-"""Shared fixtures: real data where there is some, small rendered people everywhere."""
+"""Shared fixtures: real data where available, and a small synthetic data set."""
 
 import os
 from collections.abc import Generator
@@ -18,7 +18,7 @@ from dag.synthetic.coco import write_synthetic
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With CI=true, a test that skips has failed, unless it waits for a GPU."""
+    """With CI=true a skipped test fails, unless it needs a GPU."""
     report = yield
     if report.skipped and os.environ.get("CI") == "true" and "gpu" not in item.keywords:
         report.outcome, report.longrepr = "failed", f"skipped in CI: {report.longrepr}"
@@ -27,7 +27,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder with `data/`, `models/` and `golden/` that DAG_REAL_DATA names; skips where it is unset."""
+    """Folder DAG_REAL_DATA with `data/`, `models/` and `golden/`; skips the test if the variable is unset."""
     folder = os.environ.get("DAG_REAL_DATA")
     if folder is None:
         reason = "DAG_REAL_DATA is unset: no real images, models or golden metrics to test on"
@@ -37,20 +37,20 @@ def real_data() -> Path:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A small rendered data set: its root, its person rows, and a cache of clean crops."""
+    """A small synthetic data set: its root, its annotations, and a cache of clean crops."""
 
     root: Path
-    persons: Path
+    annotations: Path
     cache: Path
 
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    """16 + 6 rendered images, through the real converter and the real cache."""
+    """16 + 6 synthetic images, converted and cached as in the pipeline."""
     folder = tmp_path_factory.mktemp("rendered")
-    found = Rendered(folder / "synthetic", folder / "annotations.parquet", folder / "cache")
+    data_set = Rendered(folder / "synthetic", folder / "annotations.parquet", folder / "cache")
     write_synthetic(
-        found.root,
+        data_set.root,
         {"train": 16, "val": 6},
         width=320,
         height=240,
@@ -59,16 +59,17 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
         seed=5,
         workers=Workers(1),
     )
-    splits = [Split(s, found.root / f"annotations/person_keypoints_{s}.json", s) for s in ("train", "val")]
+    splits = [Split(s, data_set.root / f"annotations/person_keypoints_{s}.json", s) for s in ("train", "val")]
     convert_coco(
-        found.root, splits, dataset="synthetic", skeleton=COCO17, source=Source.RENDERED, invalid_annotations="stop", workers=1,
-        check_images=True, out=found.persons, images=folder / "images.parquet", report=folder / "report.json",
+        data_set.root, splits, dataset="synthetic", skeleton=COCO17, source=Source.RENDERED,
+        invalid_annotations="stop", workers=1, check_images=True, out=data_set.annotations,
+        images=folder / "images.parquet", report=folder / "report.json",
     )  # fmt: skip
     write_pool(folder / "pool.arrow", [], COCO17)
     write_cache(
-        found.cache, found.persons, folder / "pool.arrow", found.root, input_wh=(96, 128), margin=1.25, variants=1,
-        shard_mb=64.0, mask={"p": 1.0, "min_count": 1, "max_count": 3, "min_size": 10.0, "max_size": 30.0},
+        data_set.cache, data_set.annotations, folder / "pool.arrow", data_set.root, input_wh=(96, 128), margin=1.25,
+        variants=1, shard_mb=64.0, mask={"p": 1.0, "min_count": 1, "max_count": 3, "min_size": 10.0, "max_size": 30.0},
         paste={"p": 0.0, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "max_covered": 0.8},
         seed=1, workers=Workers(1),
     )  # fmt: skip
-    return found
+    return data_set

@@ -1,4 +1,4 @@
-"""Person rows: nothing is lost on the way to disk and back."""
+"""Annotations and predictions are written and read back without loss."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -8,14 +8,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dag.annotation import Occluder, PersonAnnotation, Source, Visibility, read_annotations, write_annotations
+from dag.annotation import (
+    Occluder,
+    PersonAnnotation,
+    Source,
+    Visibility,
+    read_annotation_table,
+    read_annotations,
+    read_split,
+    write_annotations,
+)
 from dag.errors import UserError
 from dag.prediction import Prediction, read_predictions, write_predictions
 from dag.skeleton import COCO17
 
 
 def some_person(**changes: object) -> PersonAnnotation:
-    """A person with all visibilities, a third of a pixel in every coordinate."""
+    """A person with every visibility and coordinates that need full precision."""
     visibility = np.array([0, 1, 2, 3] * 4 + [2], dtype=np.int8)
     person = PersonAnnotation(
         dataset="test",
@@ -39,17 +48,17 @@ def some_person(**changes: object) -> PersonAnnotation:
 
 def test_round_trip_is_exact(tmp_path: Path) -> None:
     gt = np.full(17, Occluder.PERSON, dtype=np.int8)
-    people = [some_person(), some_person(split="val", segmentation=None, crowd_index=0.25, gt_occluder=gt)]
-    write_annotations(tmp_path / "p.parquet", people, COCO17)
+    persons = [some_person(), some_person(split="val", segmentation=None, crowd_index=0.25, gt_occluder=gt)]
+    write_annotations(tmp_path / "p.parquet", persons, COCO17)
     back, skeleton = read_annotations(tmp_path / "p.parquet")
     assert skeleton is COCO17
-    for before, after in zip(people, back, strict=True):
+    for before, after in zip(persons, back, strict=True):
         for field in fields(PersonAnnotation):
             np.testing.assert_array_equal(getattr(before, field.name), getattr(after, field.name), err_msg=field.name)
     assert back[0].visibility.dtype == np.int8
 
 
-def test_same_rows_same_bytes(tmp_path: Path) -> None:
+def test_the_same_annotations_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_annotations(tmp_path / name, [some_person()], COCO17)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -60,15 +69,26 @@ def test_num_keypoints_counts_every_labelled_joint() -> None:
     assert [int(v) for v in Visibility] == [0, 1, 2, 3]
 
 
+def test_evaluated_are_labelled_persons_that_are_no_crowd() -> None:
+    assert some_person().is_evaluated
+    assert not some_person(is_crowd=True).is_evaluated
+    assert not some_person(visibility=np.zeros(17, dtype=np.int8)).is_evaluated
+
+
 def test_one_split(tmp_path: Path) -> None:
     write_annotations(tmp_path / "p.parquet", [some_person(), some_person(split="val")], COCO17)
-    people, _ = read_annotations(tmp_path / "p.parquet", split="val")
-    assert [person.split for person in people] == ["val"]
-    with pytest.raises(UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"):
+    persons, _ = read_annotations(tmp_path / "p.parquet", split="val")
+    assert [person.split for person in persons] == ["val"]
+    assert read_annotation_table(tmp_path / "p.parquet", split="val")["split"].to_pylist() == ["val"]
+    assert [person.split for person in read_split(tmp_path / "p.parquet", "val")[0]] == ["val"]
+    assert read_split(tmp_path / "p.parquet", "test") == ([], COCO17)
+    with pytest.raises(
+        UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"
+    ):
         read_annotations(tmp_path / "p.parquet", split="test")
 
 
-def test_not_a_table_of_people(tmp_path: Path) -> None:
+def test_files_that_are_not_annotations_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("hello")
     with pytest.raises(UserError, match="not a table of annotations"):
         read_annotations(tmp_path / "text.parquet")

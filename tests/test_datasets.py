@@ -1,4 +1,4 @@
-"""Every data set's converter, run as its stage is: counts against the raw files, mending, refusals."""
+"""Converters of all data sets, run as their stages: counts against the raw files, corrections, refusals."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from scipy.io import loadmat, savemat
 from dag.annotation import Occluder, PersonAnnotation, Source, read_annotations
 from dag.cache.build import write_cache
 from dag.cache.shards import Shards
-from dag.convert.duplicates import without_leaks
+from dag.convert.duplicates import without_leaked_images
 from dag.inference.mean_pose import fit_mean_pose
 from dag.masks import decode_mask
 from dag.parallel import Workers
@@ -27,7 +27,7 @@ from tests.imports import ROOT
 
 
 def convert(name: str, folder: Path, root: Path, annotations: str, *options: str) -> tuple[Any, Any, str]:
-    """Rows, report and errors of a converter run in `folder`."""
+    """Annotations with skeleton, report and error output of a converter that runs in `folder`."""
     shutil.copy(ROOT / "params.yaml", folder)
     out, report = folder / f"{name}.parquet", folder / f"{name}.json"
     command = [sys.executable, str(ROOT / f"datasets/{name}/convert.py"), "--root", str(root)]
@@ -42,53 +42,55 @@ def convert(name: str, folder: Path, root: Path, annotations: str, *options: str
     return read_annotations(out), json.loads(report.read_text()), done.stderr
 
 
-def flags(people: list[PersonAnnotation]) -> Counter:
-    """Visibility numbers of all people, crowds too."""
-    return Counter(np.concatenate([person.visibility for person in people]).tolist())
+def visibility_counts(persons: list[PersonAnnotation]) -> Counter:
+    """Number of joints by visibility, crowd regions included."""
+    return Counter(np.concatenate([person.visibility for person in persons]).tolist())
 
 
-def raw_flags(path: Path) -> Counter:
-    """The same, counted in a COCO json."""
-    people = json.loads(path.read_text())["annotations"]
-    return Counter(flag for person in people for flag in person["keypoints"][2::3])
+def raw_visibility_counts(path: Path) -> Counter:
+    """The same of a COCO json."""
+    persons = json.loads(path.read_text())["annotations"]
+    return Counter(flag for person in persons for flag in person["keypoints"][2::3])
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
+    with Image.open(path) as image:
+        return image.size
 
 
 def test_coco(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "data/coco"
-    (people, skeleton), report, _ = convert("coco", tmp_path, root, "annotations")
+    (persons, skeleton), report, _ = convert("coco", tmp_path, root, "annotations")
     assert skeleton == COCO17
     for split in ("train", "val"):
-        mine = [person for person in people if person.split == split]
-        assert flags(mine) == raw_flags(root / f"annotations/person_keypoints_{split}2017.json")
-        assert all(person.image_hash for person in mine)
+        of_split = [person for person in persons if person.split == split]
+        assert visibility_counts(of_split) == raw_visibility_counts(
+            root / f"annotations/person_keypoints_{split}2017.json"
+        )
+        assert all(person.image_hash for person in of_split)
     assert report["train"]["instances"] == 236
 
 
-def test_crowdpose_without_photographs(real_data: Path, tmp_path: Path) -> None:
+def test_crowdpose_without_images(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "data/crowdpose"
-    (people, skeleton), report, _ = convert("crowdpose", tmp_path, root, "annotations", "--no-check-images")
+    (persons, skeleton), report, _ = convert("crowdpose", tmp_path, root, "annotations", "--no-check-images")
     raw = json.loads((root / "annotations/crowdpose_val.json").read_text())
     assert skeleton == CROWDPOSE14
-    assert len(people) == len(raw["annotations"]) == 8527
-    assert flags(people) == raw_flags(root / "annotations/crowdpose_val.json")
+    assert len(persons) == len(raw["annotations"]) == 8527
+    assert visibility_counts(persons) == raw_visibility_counts(root / "annotations/crowdpose_val.json")
     crowds = {image["id"]: image["crowdIndex"] for image in raw["images"]}
     boxes = {person["id"]: person["bbox"] for person in raw["annotations"]}
-    for person in people:
+    for person in persons:
         assert person.crowd_index == crowds[person.image_id]
         assert person.area == pytest.approx(0.53 * boxes[person.person_id][2] * boxes[person.person_id][3])
         assert set(person.visibility_source.tolist()) <= {Source.NONE, Source.LABEL_FLAG_ONLY}
-    wrong = sum(p["num_keypoints"] != sum(flag > 0 for flag in p["keypoints"][2::3]) for p in raw["annotations"])
-    assert report["corrected"]["val"] == {"width and height swapped": [], "num_keypoints counted anew": wrong}
+    miscounted = sum(p["num_keypoints"] != sum(flag > 0 for flag in p["keypoints"][2::3]) for p in raw["annotations"])
+    assert report["corrected"]["val"] == {"width_and_height_swapped": [], "num_keypoints_recomputed": miscounted}
 
 
 @pytest.fixture
 def crowdpose(real_data: Path, tmp_path: Path) -> Path:
-    """The two images, under the official names."""
+    """The data set with two images, under the official names."""
     root = tmp_path / "crowdpose"
     shutil.copytree(real_data / "data/crowdpose/images", root / "images")
     (root / "json").mkdir()
@@ -97,43 +99,43 @@ def crowdpose(real_data: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("options", [[], ["--no-check-images"]])
-def test_swapped_width_and_height_are_mended(crowdpose: Path, tmp_path: Path, options: list[str]) -> None:
+def test_swapped_width_and_height_are_corrected(crowdpose: Path, tmp_path: Path, options: list[str]) -> None:
     path = crowdpose / "json/crowdpose_test.json"
     content = json.loads(path.read_text())
     for image in content["images"]:
         image["width"], image["height"] = image["height"], image["width"]
     path.write_text(json.dumps(content))
-    (people, _), report, _ = convert("crowdpose", tmp_path, crowdpose, "json", *options)
+    (persons, _), report, _ = convert("crowdpose", tmp_path, crowdpose, "json", *options)
     right = {image["id"]: 0.0 for image in content["images"]}
     for person in content["annotations"]:
         right[person["image_id"]] = max(right[person["image_id"]], person["bbox"][0] + person["bbox"][2])
-    # Without images only people that leave the entry's width tell.
-    told = [image for image in content["images"] if not options or right[image["id"]] > image["width"] + 1]
-    expected = [image["file_name"] for image in told]
+    # Without images, only persons outside the stated width reveal the swap.
+    detected = [image for image in content["images"] if not options or right[image["id"]] > image["width"] + 1]
+    expected = [image["file_name"] for image in detected]
     assert expected
-    assert report["corrected"]["test"]["width and height swapped"] == expected
+    assert report["corrected"]["test"]["width_and_height_swapped"] == expected
     if not options:
-        sizes = {p.image_path: (p.image_width, p.image_height) for p in people}
+        sizes = {p.image_path: (p.image_width, p.image_height) for p in persons}
         assert sizes == {path: size_of(crowdpose / path) for path in sizes}
 
 
 def test_ochuman_in_coco_form(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "data/ochuman"
-    (people, skeleton), _, _ = convert("ochuman", tmp_path, root, "annotations")
+    (persons, skeleton), _, _ = convert("ochuman", tmp_path, root, "annotations")
     assert skeleton == COCO17
-    assert flags(people) == raw_flags(root / "annotations/test_ochuman.json")
-    assert {person.image_id for person in people} == {int(Path(person.image_path).stem) for person in people}
-    assert {person.split for person in people} == {"test"}
+    assert visibility_counts(persons) == raw_visibility_counts(root / "annotations/test_ochuman.json")
+    assert {person.image_id for person in persons} == {int(Path(person.image_path).stem) for person in persons}
+    assert {person.split for person in persons} == {"test"}
 
 
 def native_ochuman(root: Path) -> Path:
-    """OCHuman's own json with two images: one person whole, one without joints."""
+    """OCHuman's original json with two images, each with a complete person and one without joints."""
     names = [*COCO17.joints, "head", "neck"]
     order = np.random.default_rng(0).permutation(len(names)).tolist()
-    keypoints = [number for place in order for number in (10 + place, 20 + place, place % 4)]
+    keypoints = [value for index in order for value in (10 + index, 20 + index, index % 4)]
     square = [[20.0, 20.0, 60.0, 20.0, 60.0, 60.0, 20.0, 60.0]]
     hole = [[30.0, 30.0, 50.0, 30.0, 50.0, 50.0, 30.0, 50.0]]
-    whole = {
+    complete = {
         "bbox": [10, 15, 70, 75], "keypoints": keypoints, "max_iou": 0.8,
         "segms": {"outer": square, "inner": hole, "height": 90, "width": 80},
     }  # fmt: skip
@@ -144,23 +146,23 @@ def native_ochuman(root: Path) -> Path:
         name = f"{number:06d}.jpg"
         Image.new("RGB", (80, 90), "gray").save(root / "images" / name)
         images.append(
-            {"file_name": name, "image_id": f"{number:06d}", "width": 80, "height": 90, "annotations": [whole, bare]}
+            {"file_name": name, "image_id": f"{number:06d}", "width": 80, "height": 90, "annotations": [complete, bare]}
         )
     content = {
-        "keypoint_names": [names[place] for place in order], "images": images,
+        "keypoint_names": [names[index] for index in order], "images": images,
         "keypoint_visible": {"missing": 0, "vis": 1, "self_occluded": 2, "others_occluded": 3},
     }  # fmt: skip
     (root / "ochuman.json").write_text(json.dumps(content))
     return root
 
 
-def test_ochumans_own_flags(tmp_path: Path) -> None:
+def test_ochuman_in_its_original_form(tmp_path: Path) -> None:
     root = native_ochuman(tmp_path / "ochuman")
-    (people, _), _, _ = convert("ochuman", tmp_path, root, "ochuman.json")
-    assert [(p.image_id, p.person_id, p.split) for p in people] == [
+    (persons, _), _, _ = convert("ochuman", tmp_path, root, "ochuman.json")
+    assert [(p.image_id, p.person_id, p.split) for p in persons] == [
         (3, 300, "val"), (3, 301, "val"), (7, 700, "val"), (7, 701, "val"),
     ]  # fmt: skip
-    first, bare = people[:2]
+    first, bare = persons[:2]
     kinds = {0: (0, Occluder.UNKNOWN), 1: (2, Occluder.UNKNOWN), 2: (1, Occluder.SELF), 3: (1, Occluder.PERSON)}
     for joint in range(17):
         visibility, occluder = kinds[joint % 4]
@@ -176,26 +178,26 @@ def test_ochumans_own_flags(tmp_path: Path) -> None:
 
 def test_lsp_extended(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "data/lsp_extended"
-    (people, skeleton), report, _ = convert("lsp_extended", tmp_path, root, "joints.mat", "--no-check-images")
+    (persons, skeleton), report, _ = convert("lsp_extended", tmp_path, root, "joints.mat", "--no-check-images")
     joints = loadmat(root / "joints.mat")["joints"]
     assert skeleton == CROWDPOSE14
-    assert len(people) == 4500
-    assert flags(people) == Counter({2: int((joints[:, 2] == 1).sum()), 0: int((joints[:, 2] != 1).sum())})
+    assert len(persons) == 4500
+    assert visibility_counts(persons) == Counter({2: int((joints[:, 2] == 1).sum()), 0: int((joints[:, 2] != 1).sum())})
     assert (report["train"]["instances"], report["val"]["instances"]) == (4000, 500)
 
 
-def test_lsp_photographs_and_joint_names(real_data: Path, tmp_path: Path) -> None:
+def test_lsp_images_and_joint_names(real_data: Path, tmp_path: Path) -> None:
     source, root = real_data / "data/lsp_extended", tmp_path / "lsp"
     joints = loadmat(source / "joints.mat")["joints"][:, :, :12]
     (root / "images").mkdir(parents=True)
     for number in range(1, 13):
         shutil.copy(source / f"images/im{number:05d}.jpg", root / "images")
     savemat(root / "joints.mat", {"joints": joints})
-    (people, _), _, _ = convert("lsp_extended", tmp_path, root, "joints.mat")
-    for person in people:
+    (persons, _), _, _ = convert("lsp_extended", tmp_path, root, "joints.mat")
+    for person in persons:
         ankle, head = (CROWDPOSE14.joints.index(joint) for joint in ("right_ankle", "head"))
-        for joint, place in ((ankle, 0), (head, 13)):
-            x, y, flag = joints[place, :, person.image_id - 1]
+        for joint, row in ((ankle, 0), (head, 13)):
+            x, y, flag = joints[row, :, person.image_id - 1]
             assert bool(person.visibility[joint]) == (flag == 1)
             if flag == 1:
                 np.testing.assert_allclose(person.keypoints_xy[joint], [x - 1, y - 1])
@@ -216,19 +218,19 @@ HAND = Skeleton(
 
 
 def custom(root: Path, **changes: Any) -> Path:
-    """Three images of hands with joints of their own."""
+    """Three images of hands, with a skeleton of five joints."""
     rng = np.random.default_rng(1)
     (root / "annotations").mkdir(parents=True)
     (root / "photos").mkdir()
-    images, people = [], []
+    images, annotations = [], []
     for number in range(3):
         Image.fromarray(rng.integers(0, 255, (90, 80, 3), dtype=np.uint8)).save(root / f"photos/{number}.png")
         images.append({"id": number, "file_name": f"{number}.png", "width": 80, "height": 90})
         joints = np.column_stack([rng.uniform(20, 60, (5, 2)), np.full(5, 2)]).ravel().tolist()
-        row = {"id": number, "image_id": number, "category_id": 4, "bbox": [10, 10, 60, 60], "area": 900}
-        people.append({**row, "keypoints": joints})
+        annotation = {"id": number, "image_id": number, "category_id": 4, "bbox": [10, 10, 60, 60], "area": 900}
+        annotations.append({**annotation, "keypoints": joints})
     category = {"id": 4, "name": "hand", "keypoints": list(HAND.joints)}
-    content = {"images": images, "annotations": people, "categories": [category]}
+    content = {"images": images, "annotations": annotations, "categories": [category]}
     (root / "annotations/hands.json").write_text(json.dumps(content))
     joints = {"name": "hand", "joints": list(HAND.joints), "pairs": [], "bones": [["palm", "thumb"]]}
     skeleton = {**joints, "sigmas": [0.05] * 5, **changes}
@@ -238,9 +240,9 @@ def custom(root: Path, **changes: Any) -> Path:
     return root
 
 
-def test_joints_of_ones_own_reach_the_cache(tmp_path: Path) -> None:
+def test_a_custom_skeleton_reaches_the_cache(tmp_path: Path) -> None:
     root = custom(tmp_path / "hands")
-    (people, skeleton), _, _ = convert("custom", tmp_path, root, "annotations")
+    (persons, skeleton), _, _ = convert("custom", tmp_path, root, "annotations")
     assert skeleton == HAND
     write_pool(tmp_path / "pool.arrow", [], skeleton)
     write_cache(
@@ -251,21 +253,21 @@ def test_joints_of_ones_own_reach_the_cache(tmp_path: Path) -> None:
     shards = Shards(tmp_path / "cache")
     assert shards.skeleton == HAND
     assert shards.crop(0, 1).visibility.shape == (1, 5)
-    assert fit_mean_pose(people).shape == (5, 2)
-    kept, _ = without_leaks(people, people, "custom")
+    assert fit_mean_pose(persons).shape == (5, 2)
+    kept, _ = without_leaked_images(persons, persons, "custom")
     assert len(kept) == 3
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"sigmas": [0.05] * 4}, "hand: one sigma a joint: expected 5, got 4"),
+        ({"sigmas": [0.05] * 4}, "hand: wrong number of sigmas: expected 5, got 4"),
         ({"bones": [["palm", "nose"]]}, "hand: unknown joint: expected"),
         ({"pairs": [["palm"]]}, "skeleton.pairs.0: List should have at least 2 items"),
         ({"colour": 3}, "skeleton.colour: Extra inputs are not permitted"),
     ],
 )
-def test_a_faulty_description_is_one_line(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
+def test_an_invalid_description_is_one_line(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
     _, _, error = convert("custom", tmp_path, custom(tmp_path / "hands", **changes), "annotations")
     assert text in error
     assert error.startswith("error: ")
@@ -282,7 +284,7 @@ def test_a_faulty_description_is_one_line(tmp_path: Path, changes: dict[str, Any
         ("custom", "annotations", "no description of the data set"),
     ],
 )
-def test_nothing_there_is_one_line(tmp_path: Path, name: str, annotations: str, text: str) -> None:
+def test_missing_files_are_one_line(tmp_path: Path, name: str, annotations: str, text: str) -> None:
     _, _, error = convert(name, tmp_path, tmp_path / "nowhere", annotations)
     assert text in error
     assert error.startswith("error: ")

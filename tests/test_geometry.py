@@ -1,4 +1,4 @@
-"""Affine maps: a lit pixel stays on its joint, the way back leads back, HRNet's own program agrees."""
+"""Affine maps: a lit pixel stays on its joint, the inverse inverts, and the maps agree with HRNet's code."""
 
 from pathlib import Path
 
@@ -29,24 +29,24 @@ def _random_crop(rng: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("flipped", [False, True])
 def test_lit_pixel_stays_on_its_joint(seed: int, flipped: bool) -> None:
     rng = np.random.default_rng(seed)
-    input_from_photo = _random_crop(rng)
+    affine = _random_crop(rng)
     if flipped:
-        input_from_photo = compose(mirror(INPUT_WH[0]), input_from_photo)
-    joint = np.round(apply_affine(invert(input_from_photo), rng.uniform(40, 150, 2)))
-    photo = np.zeros((400, 400), np.float32)
+        affine = compose(mirror(INPUT_WH[0]), affine)
+    joint = np.round(apply_affine(invert(affine), rng.uniform(40, 150, 2)))
+    image = np.zeros((400, 400), np.float32)
     x, y = joint.astype(int)
     if not inside_image(joint[None], 399, 399)[0]:
-        pytest.fail("the test's own joint must lie in the image")
-    photo[y, x] = 255
-    photo = cv2.GaussianBlur(photo, (0, 0), 2)
-    warped = cv2.warpAffine(photo, input_from_photo, INPUT_WH, flags=cv2.INTER_LINEAR).astype(float)
+        pytest.fail("the joint of this test must be inside the image")
+    image[y, x] = 255
+    image = cv2.GaussianBlur(image, (0, 0), 2)
+    warped = cv2.warpAffine(image, affine, INPUT_WH, flags=cv2.INTER_LINEAR).astype(float)
     rows, columns = np.mgrid[: INPUT_WH[1], : INPUT_WH[0]]
     centroid = np.array([(columns * warped).sum(), (rows * warped).sum()]) / warped.sum()
-    np.testing.assert_allclose(centroid, apply_affine(input_from_photo, joint), atol=0.1)
+    np.testing.assert_allclose(centroid, apply_affine(affine, joint), atol=0.1)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_there_and_back(seed: int) -> None:
+def test_inverse(seed: int) -> None:
     rng = np.random.default_rng(seed)
     affine = _random_crop(rng)
     points = rng.uniform(-50, 700, (3, 5, 2))
@@ -54,7 +54,7 @@ def test_there_and_back(seed: int) -> None:
     np.testing.assert_allclose(compose(invert(affine), affine), np.eye(2, 3), atol=1e-12)
 
 
-def test_box_fills_its_share_of_the_input() -> None:
+def test_box_fills_the_input_up_to_its_padding() -> None:
     center, size = crop_from_box(np.array([10.0, 20.0, 60.0, 80.0]), INPUT_WH, padding=1.25)
     corners = apply_affine(input_from_image(center, size, INPUT_WH), np.array([[10.0, 20.0], [70.0, 100.0]]))
     np.testing.assert_allclose(corners, [[19.2, 25.6], [172.8, 230.4]])
@@ -66,7 +66,7 @@ def test_mirror_twice_is_identity() -> None:
 
 
 def test_agrees_with_hrnet(real_data: Path) -> None:
-    """golden/hrnet_affine.npz holds what HRNet's get_affine_transform gave; it works in float32 corners."""
+    """golden/hrnet_affine.npz has results of HRNet's get_affine_transform, which computes in float32."""
     golden = np.load(real_data / "golden" / "hrnet_affine.npz")
     for i in range(len(golden["rotation"])):
         center, size = golden["center"][i].astype(float), golden["scale"][i].astype(float) * 200
@@ -77,6 +77,6 @@ def test_agrees_with_hrnet(real_data: Path) -> None:
         np.testing.assert_allclose(affine, golden["image_to_input"][i], rtol=1e-4, atol=1e-3)
 
 
-def test_inside_image_counts_half_a_pixel() -> None:
+def test_inside_image_includes_half_a_pixel() -> None:
     xy = np.array([[-0.4, 0.0], [-0.6, 0.0], [9.4, 3.0], [9.6, 3.0]])
     assert inside_image(xy, 10, 5).tolist() == [True, False, True, False]

@@ -1,4 +1,4 @@
-"""Tasks shared out to processes: order, memory, errors. tests/test_cluster.py has the clusters."""
+"""Parallel tasks in local processes: order, memory, errors. tests/test_cluster.py has the clusters."""
 
 import os
 import signal
@@ -37,13 +37,13 @@ def _die(number: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
-def test_results_come_in_order(count: int) -> None:
+def test_results_are_in_order(count: int) -> None:
     tasks = [(number,) for number in range(100)]
     assert list(Workers(count).map(_square, tasks, "squares")) == [number**2 for number in range(100)]
     assert list(Workers(count).map(_square, [], "nothing")) == []
 
 
-def test_no_more_than_a_few_tasks_exist_at_once() -> None:
+def test_tasks_are_consumed_a_few_at_a_time() -> None:
     made = 0
 
     def tasks() -> Iterator[tuple]:
@@ -66,12 +66,12 @@ def test_workers_use_one_thread_each() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_errors_of_tasks_come_through(count: int) -> None:
+def test_errors_of_tasks_are_passed_on(count: int) -> None:
     with pytest.raises(UserError, match=r"^three: got 3$"):
         list(Workers(count).map(_refuse, [(number,) for number in range(9)], "numbers"))
 
 
-def test_whoever_asks_may_stop_early() -> None:
+def test_results_may_be_closed_early() -> None:
     results = Workers(2).map(_square, [(number,) for number in range(100)], "squares")
     assert next(results) == 0
     results.close()
@@ -85,19 +85,19 @@ def test_killed_process_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("cluster", [None, "", "localhost", "127.0.0.1:8786", "tcp://127.0.0.1", "nonsense"])
-def test_no_address(cluster: str | None) -> None:
+def test_invalid_addresses_are_refused(cluster: str | None) -> None:
     with pytest.raises(UserError, match=r"^engine\.cluster: no cluster: expected tcp://host:port, got "):
         list(Workers(2, "dask", cluster).map(_square, [(3,)], "squares"))
 
 
-def test_cluster_that_is_not_there_is_given_up_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_cluster_fails_before_any_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dag.parallel.TIMEOUT", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    started, asked = time.monotonic(), []
-    tasks = ((number,) for number in range(9) if not asked.append(number))
+    started, consumed = time.monotonic(), []
+    tasks = ((number,) for number in range(9) if not consumed.append(number))
     with pytest.raises(UserError, match=rf"^{address}: the cluster does not answer: got .*; start `dask scheduler`"):
         list(Workers(2, "dask", address).map(_square, tasks, "squares"))
     assert time.monotonic() - started < 10
-    assert not asked
+    assert not consumed

@@ -18,7 +18,7 @@ from jaxtyping import Int8
 
 from dag.annotation import PersonAnnotation, Source, Visibility
 from dag.convert.segmentation import compressed_rle
-from dag.convert.validation import Fault, annotation_reasons, image_reasons, is_whole
+from dag.convert.validation import Fault, annotation_reasons, image_reasons, is_non_negative_int
 from dag.errors import UserError
 from dag.files import read_json, whole_file
 from dag.image import ImageRecord
@@ -158,7 +158,7 @@ def read_images(path: str | Path) -> list[dict[str, Any]]:
 def _person_categories(categories: list[dict[str, Any]], skeleton: Skeleton, where: str) -> set[int]:
     """Ids of the categories that have the skeleton's joints."""
     matching = [category for category in categories if category.get("keypoints") == list(skeleton.joints)]
-    ids = {category["id"] for category in matching if is_whole(category.get("id"))}
+    ids = {category["id"] for category in matching if is_non_negative_int(category.get("id"))}
     if not ids:
         got = [category.get("keypoints", category.get("name")) for category in categories]
         raise UserError("no category with the skeleton's joints", where=where, expected=list(skeleton.joints), got=got)
@@ -175,12 +175,12 @@ def _index_images(
     for image in images:
         image_id: Any = image.get("id")
         reasons = list(image_reasons(image))
-        if not is_whole(image_id):
+        if not is_non_negative_int(image_id):
             reasons.append(f"bad image id: expected a whole number from 0 on, got {image_id!r}")
         elif image_id in index:
             reasons.append(f"duplicate image id: expected one image, got {counts[repr(image_id)]}")
         faults += [Fault(where, f"image {image_id}", reason) for reason in reasons]
-        if is_whole(image_id):
+        if is_non_negative_int(image_id):
             index[image_id] = (
                 None
                 if reasons
@@ -202,13 +202,13 @@ def _reference_reasons(
     """Faults in an annotation's ids."""
     person_id, image_id, category = (annotation.get(key) for key in ("id", "image_id", "category_id"))
     reasons = []
-    if not is_whole(person_id):
+    if not is_non_negative_int(person_id):
         reasons.append(f"bad annotation id: expected a whole number from 0 on, got {person_id!r}")
     elif person_id in seen:
         reasons.append("duplicate annotation id: expected one annotation, got another")
-    if not is_whole(image_id) or image_id not in images:
+    if not is_non_negative_int(image_id) or image_id not in images:
         reasons.append(f"unknown image: expected the id of an entry in images, got {image_id!r}")
-    if not is_whole(category) or category not in categories:
+    if not is_non_negative_int(category) or category not in categories:
         reasons.append(f"unknown category: expected {' or '.join(map(str, categories))}, got {category!r}")
     return reasons
 

@@ -117,7 +117,7 @@ def read_source(name: str, datasets: Path) -> Source:
     if not known:
         raise UserError("no data sets in this folder", where=datasets, do="run dag-pose in the project's root")
     if name not in known:
-        raise UserError("nothing to fetch", where=datasets, expected=f"one of {', '.join(known)}", got=repr(name))
+        raise UserError("no such data set", where=datasets, expected=f"one of {', '.join(known)}", got=repr(name))
     path = datasets / name / SOURCE
     try:
         return Source.model_validate(YAML(typ="safe", pure=True).load(path.read_text()))

@@ -7,11 +7,14 @@ import numpy as np
 import pycocotools.mask
 from jaxtyping import Int64
 
-from dag.convert.validation import is_finite, is_whole
+from dag.convert.validation import is_finite, is_non_negative_int
 
 COMPRESSED = re.compile(r"(?:[P-o]{0,6}[0-O])+")
-"""Counts of a compressed RLE: numbers of up to 7 characters with 6 bits each, offset by "0"; bit 5 says that the number
-continues (`rleFrString`, cocoapi, common/maskApi.c). pycocotools does not check that the last number ends."""
+"""Counts of a compressed RLE: characters of 6 bits, offset by "0", up to 7 per number.
+
+Bit 5 is set in all but the last character of a number (`rleFrString`, cocoapi, common/maskApi.c). pycocotools does not
+check that the last number is complete.
+"""
 
 
 def compressed_rle(segmentation: Any, width: int, height: int) -> str | None:
@@ -41,7 +44,7 @@ def _from_run_lengths(rle: dict[str, Any], width: int, height: int) -> str:
         # pycocotools refuses runs that exceed the size, but not runs that end before it.
         if _fits(counts, pixels) and not _fits(counts, pixels - 1):
             return counts
-    elif isinstance(counts, list) and all(is_whole(count) for count in counts) and sum(counts) == pixels:
+    elif isinstance(counts, list) and all(is_non_negative_int(count) for count in counts) and sum(counts) == pixels:
         uncompressed: Any = {"size": [height, width], "counts": counts}
         return pycocotools.mask.frPyObjects(uncompressed, height, width)["counts"].decode()
     raise ValueError(f"expected run lengths that add up to {pixels}, got {str(counts)[:60]}")

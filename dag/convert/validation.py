@@ -53,7 +53,7 @@ def stop_on_faults(faults: list[Fault]) -> None:
 def image_reasons(image: dict[str, Any]) -> Iterator[str]:
     """Faults of an entry of COCO's `images`."""
     for key in ("width", "height"):
-        if not is_whole(image.get(key)) or not 1 <= image[key] <= MAX_SIDE:
+        if not is_non_negative_int(image.get(key)) or not 1 <= image[key] <= MAX_SIDE:
             yield f"bad {key}: expected pixels from 1 to {MAX_SIDE}, got {image.get(key)!r}"
     if not isinstance(image.get("file_name"), str) or not image["file_name"]:
         yield f"bad file_name: expected a file name, got {image.get('file_name')!r}"
@@ -145,7 +145,7 @@ def _keypoint_reasons(keypoints: Any, joints: int) -> Iterator[str]:
 
 def _code_reasons(key: str, codes: Any, joints: int, known: int) -> Iterator[str]:
     valid = isinstance(codes, list) and len(codes) == joints
-    if not valid or not all(is_whole(code) and 0 <= code < known for code in codes):
+    if not valid or not all(is_non_negative_int(code) and 0 <= code < known for code in codes):
         yield f"bad {key}: expected {joints} numbers from 0 to {known - 1}, got {codes!r}"
 
 
@@ -154,6 +154,6 @@ def is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
-def is_whole(value: Any) -> bool:
+def is_non_negative_int(value: Any) -> bool:
     """Whether `value` is a non-negative integer that fits in a 64-bit column. Ids also seed random generators."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

@@ -259,7 +259,7 @@ def test_every_source_states_its_terms_and_the_next_step(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"nothing to fetch: expected one of .*coco.*, got 'moon'"):
+    with pytest.raises(UserError, match=r"no such data set: expected one of .*coco.*, got 'moon'"):
         fetch("moon", Path("nowhere"), accept=True, datasets=ROOT / "datasets")
 
 

@@ -39,7 +39,7 @@ def test_same_as_pycocotools_on_random_sets(seed):
 
 
 def test_same_as_pycocotools_on_many_photographs():
-    content, results = random_set(99, images=5000)
+    content, results = random_set(99, num_images=5000)
     assert_same(ours(content, results), pycocotools_metrics(content, results))
 
 
