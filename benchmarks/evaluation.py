@@ -23,6 +23,7 @@ from jaxtyping import Float
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from dag.evaluation import Evaluation
 from dag.evaluation.coco.arrays import Results
 from dag.evaluation.coco.average_precision import average_precision
 from dag.evaluation.coco.files import read_ground_truth, read_results
@@ -154,7 +155,7 @@ def main(num_images: int = 5000, people: int = 11000, results: int = 104125, rou
         reading, (rows, skeleton) = seconds(lambda: read_ground_truth(folder / "ground_truth.json"), rounds)
         more, poses = seconds(lambda: read_results(folder / "results.json", rows, skeleton), rounds)
     ours, metrics = seconds(lambda: average_precision(rows, poses, skeleton), rounds)
-    everything, _ = seconds(lambda: all_metrics(rows, poses, skeleton))
+    everything, _ = seconds(lambda: all_metrics(Evaluation(rows, poses, skeleton)))
     apart = max(abs((value or 0) - other) for value, other in zip(metrics.values(), stats))
     area = np.full(len(poses), 150.0 * 200.0)
     plain, kept = seconds(lambda: plain_nms(poses, area))

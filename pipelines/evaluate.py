@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dag.annotation import read_split
+from dag.evaluation import Evaluation
 from dag.evaluation.coco.arrays import ground_truth_of, results_by_output
 from dag.evaluation.metrics import all_metrics, protocol_metrics, relabelled_joints
 from dag.evaluation.plots import write_plots
@@ -18,16 +19,17 @@ def evaluate(protocol: str, annotations: Path, images: Path, predictions: Path, 
     params = load_params()
     split = params.protocol(protocol).split
     persons, skeleton = read_split(annotations, split)
-    found, _ = read_predictions(predictions / PREDICTIONS_FILE)
-    outputs = results_by_output(found, skeleton)
+    predicted, _ = read_predictions(predictions / PREDICTIONS_FILE)
+    outputs = results_by_output(predicted, skeleton)
     gt = ground_truth_of(persons, skeleton, [image.image_id for image in read_image_table(images, split)])
-    metrics = {output: all_metrics(gt, those, skeleton) for output, those in outputs.items()}
+    evaluations = {output: Evaluation(gt, found, skeleton) for output, found in outputs.items()}
+    metrics = {output: all_metrics(evaluation) for output, evaluation in evaluations.items()}
     with whole_folder(results) as partial:
         relabelled = relabelled_joints(gt)
         labels = {"relabelled_joints": relabelled} if relabelled else {}
         write_json(partial / "metrics.json", protocol_metrics(metrics, params.evaluate.output) | labels)
         write_json(partial / "all_metrics.json", metrics)
-        write_plots(partial / "plots", gt, outputs, skeleton)
+        write_plots(partial / "plots", evaluations)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,21 @@
 
 import os
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dag.annotation import Source
+from dag.boxes import evaluated_persons
 from dag.cache.build import write_cache
 from dag.convert.convert import Split, convert_coco
 from dag.parallel import Workers
 from dag.pool.pool import write_pool
 from dag.skeleton import COCO17
 from dag.synthetic.coco import write_synthetic
+from tests.toy import people, predict
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,3 +76,19 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
         seed=1, workers=Workers(1),
     )  # fmt: skip
     return data_set
+
+
+@pytest.fixture
+def toy_persons():
+    """Ten persons, one more without keypoints, and a crowd region."""
+    persons = people(COCO17, 12)
+    persons[10] = replace(persons[10], visibility=np.zeros(17, dtype=np.int8))
+    persons[11] = replace(persons[11], is_crowd=True)
+    return persons
+
+
+@pytest.fixture
+def toy_predictions(toy_persons):
+    heatmap = predict(evaluated_persons(toy_persons), 0.1)
+    graph = predict(evaluated_persons(toy_persons), 0.03, seed=1)
+    return heatmap + [replace(prediction, output="graph") for prediction in graph]

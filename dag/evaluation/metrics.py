@@ -1,17 +1,18 @@
-"""All metrics of one set of results, and the few that stand for them."""
+"""All metrics of an `Evaluation`, and the headline metrics that experiments are compared by."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from dag.annotation import Source
-from dag.evaluation.coco.arrays import GroundTruth, Results
-from dag.evaluation.coco.average_precision import Metrics, average_precision, strata_precision
-from dag.evaluation.coco.matching import persons_of_results
-from dag.evaluation.diagnosis import ErrorKind, corrected, diagnose, diagnosis_metrics
-from dag.evaluation.strata import TORSO, joint_strata, pck_torso, person_strata
-from dag.skeleton import Skeleton
+from dag.evaluation.coco.arrays import GroundTruth
+from dag.evaluation.coco.average_precision import AREAS, METRICS, Metrics, average_precision, stratum_metrics
+from dag.evaluation.diagnosis import ErrorKind, corrected, diagnosis_metrics
+from dag.evaluation.evaluation import Evaluation
+from dag.evaluation.strata import joint_strata, pck_torso
+from dag.skeleton import TORSO
 
 AllMetrics = dict[str, Any]
+"""Metrics and nested groups of metrics by name."""
 
 BAND_NAMES = {
     "crowd_easy": "AP_easy",
@@ -21,40 +22,75 @@ BAND_NAMES = {
     "max_iou_hard": "AP_hard",
     "most_occluded": "AP_most_occluded",
 }
-"""Strata whose AP goes beside the whole's, as CrowdPose's and OCHuman's papers print it."""
+"""Strata whose AP is a headline metric, named as in the papers of CrowdPose and OCHuman."""
 
 DIAGNOSED = ("jitter", "inversion", "swap", "miss")
+"""Kinds of error, without `ErrorKind.GOOD`."""
 
 
-def all_metrics(gt: GroundTruth, results: Results, skeleton: Skeleton) -> AllMetrics:
-    """Every figure of docs/metrics.md, for one set of results.
+def all_metrics(evaluation: Evaluation) -> AllMetrics:
+    """Compute every metric of docs/metrics.md.
 
     Returns:
-        COCO's ten metrics and `BAND_NAMES`' where they are known; `people`: how many are looked for; then nested:
-        `strata` (`strata_precision` of `person_strata`), `joints` (`joint_strata`), `diagnosis` (`diagnosis_metrics`),
-        `corrected` (AP if every joint of one kind were where the ground truth has it), `torso` (`pck_torso`, for skeletons that
-        have one).
+        COCO's ten metrics, and those of `BAND_NAMES` whose stratum has persons; `instances`: number of evaluated
+        persons; then groups: `strata` (AP and AR of each stratum of persons), `joints` (`joint_strata`), `diagnosis`
+        (`diagnosis_metrics`), `oracle` (AP with all errors of one kind corrected), `torso` (`pck_torso`, for skeletons
+        with a torso).
     """
-    person_of = persons_of_results(gt, results, skeleton.sigma_array)
-    diagnosis = diagnose(gt, results, person_of, skeleton)
-    strata = strata_precision(gt, results, skeleton, person_strata(gt))
-    kinds = [kind for kind in ErrorKind if kind is not ErrorKind.GOOD]
-    mended_results = {kind.name.lower(): corrected(gt, results, diagnosis, kind) for kind in kinds}
-    has_torso = set(TORSO) <= set(skeleton.joints)
+    gt, skeleton = evaluation.ground_truth, evaluation.skeleton
+    strata = person_stratum_metrics(evaluation)
     return {
-        **average_precision(gt, results, skeleton),
+        **coco_metrics_of(evaluation),
         **{BAND_NAMES[name]: metrics["AP"] for name, metrics in strata.items() if name in BAND_NAMES},
-        "instances": int(gt.wanted.sum()),
+        "instances": int(gt.evaluated.sum()),
         "strata": strata,
-        "joints": joint_strata(gt, results, person_of, skeleton),
-        "diagnosis": diagnosis_metrics(gt, diagnosis, skeleton),
-        "corrected": {name: average_precision(gt, better, skeleton)["AP"] for name, better in mended_results.items()},
-        "torso": pck_torso(gt, results, person_of, skeleton) if has_torso else {},
+        "joints": joint_strata(gt, evaluation.results, evaluation.person_of, skeleton),
+        "diagnosis": diagnosis_metrics(gt, evaluation.diagnosis, skeleton),
+        "oracle": oracle_metrics(evaluation),
+        "torso": (
+            pck_torso(gt, evaluation.results, evaluation.person_of, skeleton)
+            if set(TORSO) <= set(skeleton.joints)
+            else {}
+        ),
+    }
+
+
+def coco_metrics_of(evaluation: Evaluation) -> Metrics:
+    """COCO's ten metrics, in the order of pycocotools' `stats`."""
+    metrics: Metrics = {}
+    for row, suffix in enumerate(AREAS):
+        metrics |= stratum_metrics(evaluation.curves, row, suffix)
+    return {name: metrics[name] for name in METRICS}
+
+
+def person_stratum_metrics(evaluation: Evaluation) -> dict[str, dict[str, float | int | None]]:
+    """AP, AP50, AP75, AR and number of `instances` of each stratum of persons.
+
+    Persons of other strata are ignored, and so are results that match them. A result that matches no person is a false
+    positive in the stratum of the person whose box was used; without that, in the strata of the persons in its image.
+    """
+    metrics: dict[str, dict[str, float | int | None]] = {}
+    for stratum in evaluation.strata:
+        row = evaluation.row(stratum)
+        values = stratum_metrics(evaluation.curves, row)
+        counts = {"instances": int(evaluation.counted[row].sum())}
+        metrics[stratum] = counts | {name: values[name] for name in ("AP", "AP50", "AP75", "AR")}
+    return metrics
+
+
+def oracle_metrics(evaluation: Evaluation) -> Metrics:
+    """AP with all errors of one kind corrected, by kind."""
+    gt, results, skeleton = evaluation.ground_truth, evaluation.results, evaluation.skeleton
+    return {
+        kind: average_precision(gt, corrected(gt, results, evaluation.diagnosis, ErrorKind[kind.upper()]), skeleton)[
+            "AP"
+        ]
+        for kind in DIAGNOSED
     }
 
 
 def headline(metrics: AllMetrics) -> Metrics:
-    """The metrics that experiments are compared by: APs, AR, PCK of visible and occluded joints, shares of errors."""
+    """AP and AR metrics, PCK of visible and occluded joints, and the ratio of each kind of error."""
     plain = {name: value for name, value in metrics.items() if name.startswith(("AP", "AR"))}
     joints = {
         f"PCK_{name}": metrics["joints"][name]["PCK"] for name in ("visible", "occluded") if name in metrics["joints"]
@@ -71,11 +107,11 @@ def flat(metrics: AllMetrics, prefix: str = "") -> dict[str, float | int | None]
 
 
 def relabelled_joints(gt: GroundTruth) -> dict[str, int]:
-    """Labelled joints of people who should be found by who relabelled them; nothing where nobody did.
+    """Number of relabelled joints of evaluated persons by source; empty without relabelled joints.
 
-    `proposed`: a model's results told the place, and that model is favoured where it is judged on them.
+    `proposed`: the location comes from a pose model's results. That model is favoured by evaluation on these joints.
     """
-    labelled = (gt.visibility > 0) & gt.wanted[:, None]
+    labelled = (gt.visibility > 0) & gt.evaluated[:, None]
     counts = {
         source.name.lower(): int((gt.source[labelled] == source).sum())
         for source in (Source.RELABELLED, Source.PROPOSED, Source.REVIEWED)
@@ -84,19 +120,19 @@ def relabelled_joints(gt: GroundTruth) -> dict[str, int]:
 
 
 def protocol_metrics(metrics: Mapping[str, AllMetrics], output: str) -> dict[str, Any]:
-    """What experiments are compared by.
+    """Metrics that experiments are compared by.
 
     Args:
-        metrics: of every output, `all_metrics`.
-        output: whose `headline` it is; "heatmap", or the first, takes its place where there is no such output.
+        metrics: `all_metrics` of every output.
+        output: the headline output; "heatmap", or the first output, replaces one that does not exist.
 
     Returns:
-        `output`, `people`, its headline, and of the other outputs AP and AP_most_occluded.
+        `output`, `instances`, the headline of that output, and AP and AP_most_occluded of the other outputs.
     """
     chosen = next(name for name in (output, "heatmap", *metrics) if name in metrics)
-    brief = {
+    others = {
         name: {key: other[key] for key in ("AP", "AP_most_occluded") if key in other}
         for name, other in metrics.items()
         if name != chosen
     }
-    return {"output": chosen, "instances": metrics[chosen]["instances"], **headline(metrics[chosen]), **brief}
+    return {"output": chosen, "instances": metrics[chosen]["instances"], **headline(metrics[chosen]), **others}

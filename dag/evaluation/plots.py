@@ -1,4 +1,4 @@
-"""What is drawn of results, as tables of flat records: DVC plots them, and so does the report."""
+"""Plots of an `Evaluation`, as tables of flat records: DVC and the report draw them."""
 
 import json
 from collections.abc import Mapping
@@ -6,52 +6,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from dag.evaluation.coco.arrays import GroundTruth, Results
-from dag.evaluation.coco.average_precision import RECALLS, area_strata, curves_of, strata_precision
-from dag.evaluation.coco.matching import THRESHOLDS, match, pair_up, persons_of_results
-from dag.evaluation.coco.oks import oks
-from dag.evaluation.diagnosis import Diagnosis, ErrorKind, diagnose, diagnosis_metrics
-from dag.evaluation.strata import joint_strata, person_strata
+from dag.evaluation.coco.average_precision import RECALLS
+from dag.evaluation.coco.matching import THRESHOLDS
+from dag.evaluation.diagnosis import ErrorKind, diagnosis_metrics
+from dag.evaluation.evaluation import Evaluation
+from dag.evaluation.metrics import person_stratum_metrics
+from dag.evaluation.strata import joint_strata
 from dag.files import whole_folder
-from dag.skeleton import Skeleton
 
 Table = list[dict[str, Any]]
 
-OCCLUSION_RATIOS = {
+OCCLUSION_LABELS = {
     "occluded_none": "none",
     "occluded_third": "up to 1/3",
     "occluded_two_thirds": "up to 2/3",
     "occluded_most": "more",
 }
-"""Strata of people and how a chart calls the share of their joints that is occluded."""
+"""Strata of persons and the label of their occlusion ratio in plots."""
 OKS_BINS = np.linspace(0, 1, 21)
 DIGITS = 5
-"""Decimals that are kept: more than a chart shows, and few enough for files under version control."""
+"""Decimals that are kept: more than a plot shows, few enough for files under version control."""
 
 
-def plot_tables(gt: GroundTruth, results: Results, skeleton: Skeleton) -> dict[str, Table]:
+def plot_tables(evaluation: Evaluation) -> dict[str, Table]:
     """Every table of this module, by the name of the function that makes it."""
-    person_of = persons_of_results(gt, results, skeleton.sigma_array)
     return {
-        "precision_recall": precision_recall(gt, results, skeleton),
-        "occlusion": occlusion(gt, results, skeleton),
-        "errors": errors(gt, diagnose(gt, results, person_of, skeleton), skeleton),
-        "joints": joints(gt, results, person_of, skeleton),
-        "oks": oks_histogram(person_oks(gt, results, person_of, skeleton)),
+        "precision_recall": precision_recall(evaluation),
+        "occlusion": occlusion(evaluation),
+        "errors": errors(evaluation),
+        "joints": joints(evaluation),
+        "oks": oks_histogram(evaluation.person_oks),
     }
 
 
-def write_plots(folder: str | Path, gt: GroundTruth, results: Mapping[str, Results], skeleton: Skeleton) -> None:
-    """Write each table as `<name>.json`, whole or not at all: a list of records with the field `output` first.
+def write_plots(folder: str | Path, evaluations: Mapping[str, Evaluation]) -> None:
+    """Write each table as `<name>.json`, whole or not at all: a list of records that begin with `output`.
 
     Args:
-        results: by output.
+        evaluations: by output.
     """
     tables: dict[str, Table] = {}
-    for output, found in results.items():
-        for name, records in plot_tables(gt, found, skeleton).items():
+    for output, evaluation in evaluations.items():
+        for name, records in plot_tables(evaluation).items():
             tables.setdefault(name, []).extend({"output": output, **record} for record in records)
     with whole_folder(folder) as partial:
         for name, records in tables.items():
@@ -59,16 +57,14 @@ def write_plots(folder: str | Path, gt: GroundTruth, results: Mapping[str, Resul
             (partial / f"{name}.json").write_text(f"[\n{lines}\n]\n")
 
 
-def precision_recall(gt: GroundTruth, results: Results, skeleton: Skeleton) -> Table:
-    """Precision at 101 recalls, people of all sizes: `OKS` (".50", ".75", "mean"), `recall`, `precision`.
+def precision_recall(evaluation: Evaluation) -> Table:
+    """Precision at 101 recalls, persons of all sizes: `OKS` (".50", ".75", "mean"), `recall`, `precision`.
 
-    "mean" is over OKS of .50 to .95: the mean of its precisions is AP. Nobody to find: no record.
+    "mean" is over OKS of .50 to .95: the mean of its precisions is AP. Empty without evaluated persons.
     """
-    pairs = pair_up(gt, results, skeleton.sigma_array)
-    counted, unmatched_counts = (strata[:1] for strata in area_strata(gt, results, pairs))
-    if not counted.any():
+    if not evaluation.counted[0].any():
         return []
-    precision = curves_of(results, pairs, match(gt, pairs, counted, unmatched_counts), counted).precision[0]
+    precision = evaluation.curves.precision[0]
     curves = {
         ".50": precision[THRESHOLDS == 0.5][0],
         ".75": precision[THRESHOLDS == 0.75][0],
@@ -81,28 +77,28 @@ def precision_recall(gt: GroundTruth, results: Results, skeleton: Skeleton) -> T
     ]
 
 
-def occlusion(gt: GroundTruth, results: Results, skeleton: Skeleton) -> Table:
-    """AP over the share of a person's joints that is occluded: `occluded` (of `OCCLUSION_RATIOS`), `AP`, `people`."""
-    strata = {name: mask for name, mask in person_strata(gt).items() if name in OCCLUSION_RATIOS}
-    metrics = strata_precision(gt, results, skeleton, strata)
+def occlusion(evaluation: Evaluation) -> Table:
+    """AP by occlusion ratio: `occluded` (a value of `OCCLUSION_LABELS`), `AP`, `instances`."""
     return [
-        {"occluded": OCCLUSION_RATIOS[name], "AP": _rounded(found["AP"]), "instances": found["instances"]}
-        for name, found in metrics.items()
+        {"occluded": OCCLUSION_LABELS[name], "AP": _rounded(metrics["AP"]), "instances": metrics["instances"]}
+        for name, metrics in person_stratum_metrics(evaluation).items()
+        if name in OCCLUSION_LABELS
     ]
 
 
-def errors(gt: GroundTruth, diagnosis: Diagnosis, skeleton: Skeleton) -> Table:
-    """Fraction of each `ErrorKind` in the strata visible, occluded and occluded_by_*.
+def errors(evaluation: Evaluation) -> Table:
+    """Ratio of each `ErrorKind` in the strata visible, occluded and occluded_by_*.
 
-    Records: `stratum`, `kind`, `order` (of the kind, good first), `share`, `count`, and `joints`, of which it is the
-    share: those of people whom a result is about.
+    Records: `stratum`, `kind`, `order` (of the kind, good first), `ratio`, `count`, and `joints`, the number of labelled
+    joints of persons with a result, which `ratio` is relative to.
     """
+    gt, diagnosis, skeleton = evaluation.ground_truth, evaluation.diagnosis, evaluation.skeleton
     return [
         {
             "stratum": stratum.replace("_", " "),
             "kind": kind.name.lower(),
             "order": int(kind),
-            "share": _rounded(metrics[kind.name.lower()]),
+            "ratio": _rounded(metrics[kind.name.lower()]),
             "count": metrics[f"{kind.name.lower()}_joints"],
             "joints": metrics["joints"],
         }
@@ -112,9 +108,10 @@ def errors(gt: GroundTruth, diagnosis: Diagnosis, skeleton: Skeleton) -> Table:
     ]
 
 
-def joints(gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton) -> Table:
-    """Each joint's mean `error` in units of sqrt(person area) and its `PCK`: `joint`, `error`, `PCK`, `joints`."""
-    strata = joint_strata(gt, results, person_of, skeleton)
+def joints(evaluation: Evaluation) -> Table:
+    """Mean `error` of each joint in units of sqrt(person area) and its `PCK`: `joint`, `error`, `PCK`, `joints`."""
+    gt, results, skeleton = evaluation.ground_truth, evaluation.results, evaluation.skeleton
+    strata = joint_strata(gt, results, evaluation.person_of, skeleton)
     return [
         {
             "joint": name.replace("_", " "),
@@ -127,24 +124,12 @@ def joints(gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], 
     ]
 
 
-def person_oks(
-    gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton
-) -> Float[np.ndarray, " P"]:
-    """OKS of the result about each person; 0 where there is none, NaN for those whom nobody looks for."""
-    similarity = np.where(gt.wanted, 0.0, np.nan)
-    about = person_of >= 0
-    person = person_of[about]
-    found_xy, gt_xy, area = results.keypoints_xy[about], gt.keypoints_xy[person], gt.area[person]
-    similarity[person] = oks(found_xy, gt_xy, gt.visibility[person], area, skeleton.sigma_array)
-    return similarity
-
-
-def oks_histogram(similarity: Float[np.ndarray, " P"]) -> Table:
-    """How many `people` have an OKS between `low` and `high`, in 20 bins; the last one holds 1. NaN is left out."""
-    people, _ = np.histogram(similarity[~np.isnan(similarity)], bins=OKS_BINS)
+def oks_histogram(person_oks: Float[np.ndarray, " P"]) -> Table:
+    """Number of `instances` with an OKS between `low` and `high`, in 20 bins; the last includes 1. NaN is left out."""
+    counts, _ = np.histogram(person_oks[~np.isnan(person_oks)], bins=OKS_BINS)
     return [
         {"low": round(float(low), 2), "high": round(float(high), 2), "instances": int(count)}
-        for low, high, count in zip(OKS_BINS, OKS_BINS[1:], people)
+        for low, high, count in zip(OKS_BINS, OKS_BINS[1:], counts)
     ]
 
 

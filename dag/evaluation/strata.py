@@ -1,6 +1,6 @@
-"""Metrics by occlusion and crowding: which joints and which people, and how good the joints are.
+"""Strata of joints and persons by occlusion and crowding, and the accuracy of joints in each.
 
-A stratum is a name and a mask. Strata that nobody belongs to are left out.
+A stratum is a name and a mask. Empty strata are left out.
 """
 
 import numpy as np
@@ -10,19 +10,18 @@ from dag.annotation import Occluder, Source, Visibility
 from dag.errors import UserError
 from dag.evaluation.coco.arrays import GroundTruth, Results
 from dag.evaluation.coco.oks import joint_similarity
-from dag.skeleton import Skeleton
+from dag.skeleton import TORSO, Skeleton
 
 PCK_FRACTION = 0.1
-"""A joint is correct within this share of the longer side of the person's box."""
+"""A joint is correct within this fraction of the longer side of the person's box."""
 TORSO_FRACTION = 0.2
-"""A joint is correct within this share of the torso's length, for `pck_torso`."""
-TORSO = ("left_shoulder", "right_hip")
+"""A joint is correct within this fraction of the torso's length, for `pck_torso`."""
 
 Metrics = dict[str, float | int | None]
 
 
 def occluded_joints(visibility: Int8[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
-    """Labelled joints that cannot be seen: 1 (annotated) and 3 (relabelled)."""
+    """Labelled joints that are occluded: visibility 1 (annotated) or 3 (relabelled)."""
     return (visibility == Visibility.OCCLUDED) | (visibility == Visibility.RELABELLED)
 
 
@@ -32,56 +31,55 @@ def occlusion_ratio(visibility: Int8[np.ndarray, "*shape J"]) -> Float[np.ndarra
 
 
 def crowd_bands(crowd_index: Float[np.ndarray, " P"]) -> dict[str, Bool[np.ndarray, " P"]]:
-    """CrowdPose's bands of the image's crowdIndex, each without its upper bound; NaN is in none."""
+    """CrowdPose's bands of the image's crowdIndex, each without its upper bound; NaN is in no band."""
     bounds = {"crowd_easy": (-np.inf, 0.2), "crowd_medium": (0.2, 0.8), "crowd_hard": (0.8, np.inf)}
     return {name: (low <= crowd_index) & (crowd_index < high) for name, (low, high) in bounds.items()}
 
 
 def person_strata(gt: GroundTruth) -> dict[str, Bool[np.ndarray, " P"]]:
-    """Strata of the people who should be found and have a labelled joint.
+    """Strata of evaluated persons with a labelled joint.
 
     Returns:
-        `occluded_none`, `occluded_third`, `occluded_two_thirds`, `occluded_most`: by the share s of occluded joints, s = 0,
-        0 < s <= 1/3, 1/3 < s <= 2/3, s > 2/3. `most_occluded`: see `most_occluded`. `crowd_*`: see `crowd_bands`.
+        `occluded_none`, `occluded_third`, `occluded_two_thirds`, `occluded_most`: by the occlusion ratio r, r = 0,
+        0 < r <= 1/3, 1/3 < r <= 2/3, r > 2/3. `most_occluded`: see `most_occluded`. `crowd_*`: see `crowd_bands`.
         `max_iou_moderate`, `max_iou_hard`: OCHuman's .5 <= MaxIoU < .75 and MaxIoU >= .75.
     """
-    share = occlusion_ratio(gt.visibility)
+    ratio = occlusion_ratio(gt.visibility)
     strata = {
-        "occluded_none": share == 0,
-        "occluded_third": (share > 0) & (share <= 1 / 3),
-        "occluded_two_thirds": (share > 1 / 3) & (share <= 2 / 3),
-        "occluded_most": share > 2 / 3,
+        "occluded_none": ratio == 0,
+        "occluded_third": (ratio > 0) & (ratio <= 1 / 3),
+        "occluded_two_thirds": (ratio > 1 / 3) & (ratio <= 2 / 3),
+        "occluded_most": ratio > 2 / 3,
         "most_occluded": most_occluded(gt),
         **crowd_bands(gt.crowd_index),
         "max_iou_moderate": (gt.max_iou >= 0.5) & (gt.max_iou < 0.75),
         "max_iou_hard": gt.max_iou >= 0.75,
     }
-    people = gt.wanted & (gt.visibility > 0).any(1)
+    people = gt.evaluated & (gt.visibility > 0).any(1)
     return {name: mask & people for name, mask in strata.items() if (mask & people).any()}
 
 
 def most_occluded(gt: GroundTruth) -> Bool[np.ndarray, " P"]:
-    """The third (rounded up) of the people who should be found of whom the largest share is occluded.
+    """The third (rounded up) of the evaluated persons with the highest occlusion ratios.
 
-    Instances with nothing occluded are left out even if that makes fewer; of people with the same share the lower ids are
-    taken first.
+    Persons without occluded joints are left out, even if that makes fewer; ties are resolved by the lower `person_id`.
     """
-    people, share = np.flatnonzero(gt.wanted), occlusion_ratio(gt.visibility)
-    ranked = people[np.lexsort((gt.person_id[people], -share[people]))]
+    people, ratio = np.flatnonzero(gt.evaluated), occlusion_ratio(gt.visibility)
+    ranked = people[np.lexsort((gt.person_id[people], -ratio[people]))]
     mask = np.zeros(len(gt), dtype=bool)
     mask[ranked[: -(-len(people) // 3)]] = True
-    return mask & (share > 0)
+    return mask & (ratio > 0)
 
 
 def joint_masks(gt: GroundTruth, skeleton: Skeleton) -> dict[str, Bool[np.ndarray, "P J"]]:
-    """Strata of the labelled joints of the people who should be found.
+    """Strata of the labelled joints of evaluated persons.
 
     Returns:
-        `all`; `visible`, `occluded` (1 and 3), `relabelled` (3 alone); of the latter `proposed`, whose place a model's
-        results told, and `reviewed`, about which a person decided; `occluded_by_<occluder>` where that is known;
+        `all`; `visible`, `occluded` (1 and 3), `relabelled` (3 alone); of the latter `proposed`, located by a model's
+        results, and `reviewed`, decided by a reviewer; `occluded_by_<occluder>` where the occluder is known;
         `crowd_*` of `crowd_bands`; `joint_<name>` of every joint of the skeleton.
     """
-    labelled = (gt.visibility > 0) & gt.wanted[:, None]
+    labelled = (gt.visibility > 0) & gt.evaluated[:, None]
     occluded = occluded_joints(gt.visibility)
     strata = {
         "all": labelled,
@@ -100,20 +98,20 @@ def joint_masks(gt: GroundTruth, skeleton: Skeleton) -> dict[str, Bool[np.ndarra
 def joint_strata(
     gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton
 ) -> dict[str, Metrics]:
-    """How good the joints of each stratum of `joint_masks` are, of people whom a result is about.
+    """Accuracy of the joints in each stratum of `joint_masks`, of persons with a result.
 
     Args:
-        person_of: index into the ground truth of the person that each result is about; -1 for none.
+        person_of: index of the person that each result is assigned to; -1 for none.
 
     Returns:
         By stratum: number of `joints`, mean `OKS` of a joint, `PCK` at `PCK_FRACTION`, mean `error` in units of
         sqrt(person area).
     """
-    about = person_of >= 0
-    person, found_xy = person_of[about], results.keypoints_xy[about]
+    assigned = person_of >= 0
+    person, predicted_xy = person_of[assigned], results.keypoints_xy[assigned]
     gt_xy, area = gt.keypoints_xy[person], gt.area[person]
-    distance = np.linalg.norm(found_xy - gt_xy, axis=-1)
-    similarity = joint_similarity(found_xy, gt_xy, area, skeleton.sigma_array)
+    distance = np.linalg.norm(predicted_xy - gt_xy, axis=-1)
+    similarity = joint_similarity(predicted_xy, gt_xy, area, skeleton.sigma_array)
     correct = distance <= PCK_FRACTION * gt.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
     error = distance / np.sqrt(area + np.spacing(1))[:, None]  # area 0 as in OKS
     chosen = {name: mask[person] for name, mask in joint_masks(gt, skeleton).items()}
@@ -134,30 +132,32 @@ def pck_torso(
 ) -> dict[str, Metrics]:
     """PCK@0.2 of Leeds Sports Pose: joints no farther off than a fifth of the way from left shoulder to right hip.
 
-    Sapp & Taskar, MODEC, CVPR 2013; the torso's ends as in github.com/bearpaw/eval_pose. The joints of a person whom no
-    result is about are wrong.
+    Sapp & Taskar, MODEC, CVPR 2013; the torso's ends as in github.com/bearpaw/eval_pose. The joints of a person
+    without a result are incorrect.
 
     Returns:
-        `all`: number of `people`, and of those `left_out` because their torso is not labelled or has no length; number
-        of `joints`; `PCK`, the mean of the joints' (None where there are none). `joint_<name>`: `joints`, `PCK`.
+        `all`: number of `instances`, and of instances `left_out` because their torso is unlabelled or has no length;
+        number of `joints`; `PCK`, the mean over joints (None without joints). `joint_<name>`: `joints`, `PCK`.
 
     Raises:
         UserError: the skeleton has no left shoulder or no right hip.
     """
     if not set(TORSO) <= set(skeleton.joints):
-        raise UserError("no torso", where=skeleton.name, expected=", ".join(TORSO), got=", ".join(skeleton.joints))
+        raise UserError(
+            "skeleton without a torso", where=skeleton.name, expected=", ".join(TORSO), got=", ".join(skeleton.joints)
+        )
     shoulder, hip = (skeleton.joints.index(name) for name in TORSO)
     torso = np.linalg.norm(gt.keypoints_xy[:, shoulder] - gt.keypoints_xy[:, hip], axis=-1)
-    known = gt.wanted & (gt.visibility[:, [shoulder, hip]] > 0).all(1) & (torso > 0)
-    found_xy = np.full(gt.keypoints_xy.shape, np.inf)
-    found_xy[person_of[person_of >= 0]] = results.keypoints_xy[person_of >= 0]
-    correct = np.linalg.norm(found_xy - gt.keypoints_xy, axis=-1) <= TORSO_FRACTION * torso[:, None]
-    asked = (gt.visibility > 0) & known[:, None]
-    count = asked.sum(0)
-    pck = (correct & asked).sum(0) / np.maximum(1, count)
+    known = gt.evaluated & (gt.visibility[:, [shoulder, hip]] > 0).all(1) & (torso > 0)
+    predicted_xy = np.full(gt.keypoints_xy.shape, np.inf)
+    predicted_xy[person_of[person_of >= 0]] = results.keypoints_xy[person_of >= 0]
+    correct = np.linalg.norm(predicted_xy - gt.keypoints_xy, axis=-1) <= TORSO_FRACTION * torso[:, None]
+    counted = (gt.visibility > 0) & known[:, None]
+    count = counted.sum(0)
+    pck = (correct & counted).sum(0) / np.maximum(1, count)
     overall: Metrics = {
         "instances": int(known.sum()),
-        "left_out": int((gt.wanted & ~known).sum()),
+        "left_out": int((gt.evaluated & ~known).sum()),
         "joints": int(count.sum()),
         "PCK": float(pck[count > 0].mean()) if count.any() else None,
     }

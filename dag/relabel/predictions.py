@@ -66,7 +66,7 @@ def read_poses(
 def _matched(path: Path, gt: GroundTruth, skeleton: Skeleton) -> Poses:
     results = read_results(path, gt, skeleton)
     people: dict[int, list[int]] = {}
-    for number in np.flatnonzero(gt.wanted).tolist():
+    for number in np.flatnonzero(gt.evaluated).tolist():
         people.setdefault(int(gt.image_id[number]), []).append(number)
     pairs = []
     for pose, image in enumerate(results.image_id.tolist()):

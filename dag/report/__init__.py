@@ -1,4 +1,4 @@
-"""`write_report`: experiments compared on one page that needs nothing else."""
+"""Pages that compare experiments: `write_report` for experiments, `write_study_report` for studies over seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def write_report(
         out: report.html when None.
         protocol: of params.yaml; the first of the first experiment when None.
         output: "graph", "heatmap", ...; when None each experiment's `evaluate.output`.
-        people: how many who got better, and how many who got worse, are drawn.
+        people: number of persons drawn whose OKS rose most, and of those whose OKS fell most.
         resamples, seed: of the images, for the intervals.
         charts: folder of the charts' templates.
 
@@ -44,8 +44,8 @@ def write_report(
     if len(experiments) > len(COLORS):
         raise UserError("too many experiments", expected=f"at most {len(COLORS)}", got=len(experiments))
     read = read_experiments(list(experiments), protocol, output)
-    ids = all_images([(one.rows.ground_truth, one.results) for one in read])
-    counts = [count(one.rows.ground_truth, one.results, one.rows.skeleton, ids) for one in read]
+    ids = all_images([one.evaluation for one in read])
+    counts = [count(one.evaluation, ids) for one in read]
     samples = resample(counts, len(ids), resamples=resamples, rng=np.random.default_rng(seed))
     facts: dict[str, Any] = {"images": len(ids), "resamples": resamples, "seed": seed}
     return write_page(
@@ -59,7 +59,7 @@ def write_study_report(
     """Write a page about the runs of a study that are done, whole or not at all.
 
     Args:
-        study: its file; experiments are sought by their names, FILE-ROW-SEED.
+        study: its file; experiments are found by their names, FILE-ROW-SEED.
         out: FILE.html when None.
         protocol: of params.yaml, the first when None.
         metrics: names of metrics (docs/metrics.md); AP and AP_most_occluded when there is none.
@@ -68,7 +68,7 @@ def write_study_report(
         The page, and its table: header, then rows.
 
     Raises:
-        UserError: not a study, no run of it is done, or no such figure or protocol.
+        UserError: not a study, no run of it is done, or no such metric or protocol.
     """
     from dag.params import load_params
     from dag.report.studies import read_study, runs_of
@@ -80,7 +80,7 @@ def write_study_report(
     names = list(metrics or METRICS)
     known = {name for outputs in found.values() for values in outputs.values() for name in values}
     if unknown := [name for name in names if name not in known]:
-        raise UserError("no such figure", where=path, expected=f"one of {', '.join(sorted(known))}", got=unknown[0])
+        raise UserError("no such metric", where=path, expected=f"one of {', '.join(sorted(known))}", got=unknown[0])
     page = Path(out or f"{path.stem}.html")
     write_study(page, path.stem, read, found, missing, names)
     return page, list(table_rows(read, found, names))

@@ -1,7 +1,7 @@
-"""Headline metrics of resampled images (Efron's bootstrap), from one matching: an image has a weight.
+"""Bootstrap of the headline metrics over images, from one matching: an image has a weight.
 
-COCO matches within an image, so an image that is drawn twice has its matches twice, side by side in the order
-of scores. Strata stay what they are of all people.
+COCO matches within an image, so an image that is drawn twice has its matches twice, adjacent in the order of scores.
+Strata are those of all persons, not of the resample.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,88 +11,84 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from dag.evaluation.coco.arrays import GroundTruth, Results
-from dag.evaluation.coco.average_precision import AREAS, RECALLS, area_strata, concerns
-from dag.evaluation.coco.matching import THRESHOLDS, Matches, Pairs, match, pair_up, persons_of_results
-from dag.evaluation.diagnosis import ErrorKind, diagnose
+from dag.evaluation import Evaluation
+from dag.evaluation.coco.arrays import GroundTruth
+from dag.evaluation.coco.average_precision import AREAS, RECALLS
+from dag.evaluation.coco.matching import THRESHOLDS
+from dag.evaluation.diagnosis import ErrorKind
 from dag.evaluation.metrics import BAND_NAMES, DIAGNOSED
-from dag.evaluation.plots import OCCLUSION_RATIOS
-from dag.evaluation.strata import PCK_FRACTION, joint_masks, person_strata
-from dag.skeleton import Skeleton
+from dag.evaluation.plots import OCCLUSION_LABELS
+from dag.evaluation.strata import PCK_FRACTION
 
-STRATA_NAMES = {**{name: f"AP_{name}" for name in OCCLUSION_RATIOS}, **BAND_NAMES}
-"""Strata of people and the figure that is their AP."""
+STRATA_NAMES = {**{name: f"AP_{name}" for name in OCCLUSION_LABELS}, **BAND_NAMES}
+"""Strata of persons and the metric that is their AP."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The results that count in one stratum at one threshold, by falling score.
+    """Counted results of one stratum at one threshold, by falling score.
 
     Attributes:
-        image: of each, its place among I images.
-        right: places in `image` of those that are right.
+        image: index of each result's image among I images.
+        correct: positions in `image` of the true positives.
     """
 
     image: Int[np.ndarray, " n"]
-    right: Int[np.ndarray, " m"]
+    correct: Int[np.ndarray, " m"]
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """All that metrics of I weighted images need.
+    """What the metrics of I weighted images are computed from.
 
     Attributes:
         rankings: by stratum, one for each of `THRESHOLDS`.
-        people: by stratum, how many of each image are looked for.
-        shares: by figure, of how many things in each image it is the share, and how many have it.
+        persons: by stratum, number of evaluated persons of each image.
+        ratios: by metric, denominator and numerator in each image.
     """
 
     rankings: dict[str, list[Ranking]]
-    people: dict[str, Int[np.ndarray, " I"]]
-    shares: dict[str, tuple[Int[np.ndarray, " I"], Int[np.ndarray, " I"]]]
+    persons: dict[str, Int[np.ndarray, " I"]]
+    ratios: dict[str, tuple[Int[np.ndarray, " I"], Int[np.ndarray, " I"]]]
 
-    def number(self, figure: str) -> int:
-        """Of how many people, or joints, a figure is."""
-        return int((self.shares[figure][0] if figure in self.shares else self.people[_stratum(figure)]).sum())
+    def number(self, metric: str) -> int:
+        """Number of persons or joints that a metric is computed from."""
+        return int((self.ratios[metric][0] if metric in self.ratios else self.persons[_stratum(metric)]).sum())
 
 
-def count(gt: GroundTruth, results: Results, skeleton: Skeleton, image_ids: Int[np.ndarray, " I"]) -> Counts:
-    """Match once, and keep what resampling needs.
+def count(evaluation: Evaluation, image_ids: Int[np.ndarray, " I"]) -> Counts:
+    """Collect what resampling needs from an evaluation's matching.
 
     Args:
-        image_ids: of all images, rising; those of the ground truth and the results among them.
+        image_ids: of all images, increasing; includes those of the ground truth and the results.
     """
-    pairs = pair_up(gt, results, skeleton.sigma_array)
-    people = {name: mask for name, mask in person_strata(gt).items() if name in STRATA_NAMES}
-    counted, unmatched_counts = area_strata(gt, results, pairs)
-    concerned = [concerns(mask, gt, results)[pairs.order] for mask in people.values()]
-    counted = np.concatenate([counted, np.array(list(people.values())).reshape(-1, len(gt))])
-    unmatched_counts = np.concatenate([unmatched_counts, np.array(concerned).reshape(-1, len(pairs.order))])
-    matches = match(gt, pairs, counted, unmatched_counts)
-    names = [f"AP{suffix}" for suffix in AREAS] + [STRATA_NAMES[name] for name in people]
+    gt, results = evaluation.ground_truth, evaluation.results
+    strata = [name for name in evaluation.strata if name in STRATA_NAMES]
+    rows = [*range(len(AREAS)), *(evaluation.row(name) for name in strata)]
+    names = [f"AP{suffix}" for suffix in AREAS] + [STRATA_NAMES[name] for name in strata]
     image = np.searchsorted(image_ids, results.image_id)
     return Counts(
-        {name: _rankings(results, pairs, matches, image, number) for number, name in enumerate(names)},
-        {name: _per_image(gt, mask, image_ids) for name, mask in zip(names, counted)},
-        _shares(gt, results, skeleton, image_ids),
+        {name: _rankings(evaluation, image, row) for name, row in zip(names, rows)},
+        {name: _per_image(gt, evaluation.counted[row], image_ids) for name, row in zip(names, rows)},
+        _ratios(evaluation, image_ids),
     )
 
 
 def metrics(counts: Counts, weights: Float[np.ndarray, " I"]) -> dict[str, float]:
-    """Headline metrics where each image counts as often as its weight says; NaN where there is nobody."""
-    found: dict[str, float] = {}
+    """Headline metrics with a weight for each image; NaN without evaluated persons."""
+    values: dict[str, float] = {}
     for name, rankings in counts.rankings.items():
-        steps = [_precision_recall(ranking, weights, float(counts.people[name] @ weights)) for ranking in rankings]
+        steps = [_precision_recall(ranking, weights, float(counts.persons[name] @ weights)) for ranking in rankings]
         precision, recall = np.array([step[0] for step in steps]), np.array([step[1] for step in steps])
-        found[name] = float(precision.mean())
+        values[name] = float(precision.mean())
         if name == "AP":
-            found |= {f"AP{round(at * 100)}": float(precision[at == THRESHOLDS].mean()) for at in (0.5, 0.75)}
+            values |= {f"AP{round(at * 100)}": float(precision[at == THRESHOLDS].mean()) for at in (0.5, 0.75)}
         if name in ("AP", "AP_M", "AP_L"):
-            found[name.replace("AP", "AR")] = float(recall.mean())
-    for name, (whole, part) in counts.shares.items():
+            values[name.replace("AP", "AR")] = float(recall.mean())
+    for name, (whole, part) in counts.ratios.items():
         total = whole @ weights
-        found[name] = float(part @ weights / total) if total else np.nan
-    return found
+        values[name] = float(part @ weights / total) if total else np.nan
+    return values
 
 
 def resample(
@@ -114,33 +110,32 @@ def interval(samples: Float[np.ndarray, " B"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _stratum(figure: str) -> str:
-    whole = figure.replace("AR", "AP")
+def _stratum(metric: str) -> str:
+    whole = metric.replace("AR", "AP")
     return "AP" if whole in ("AP50", "AP75") else whole
 
 
-def _rankings(
-    results: Results, pairs: Pairs, matches: Matches, image: Int[np.ndarray, " D"], stratum: int
-) -> list[Ranking]:
-    order = np.argsort(-results.score[pairs.order], kind="stable")
+def _rankings(evaluation: Evaluation, image: Int[np.ndarray, " D"], row: int) -> list[Ranking]:
+    order, matches = evaluation.pairs.order, evaluation.matches
+    ranked = np.argsort(-evaluation.results.score[order], kind="stable")
     rankings = []
-    for person, ignored in zip(matches.person[stratum], matches.ignored[stratum]):
-        asked = order[~ignored[order]]
-        rankings.append(Ranking(image[pairs.order[asked]], np.flatnonzero(person[asked] >= 0)))
+    for person, ignored in zip(matches.person[row], matches.ignored[row]):
+        counted = ranked[~ignored[ranked]]
+        rankings.append(Ranking(image[order[counted]], np.flatnonzero(person[counted] >= 0)))
     return rankings
 
 
 def _precision_recall(
-    ranking: Ranking, weights: Float[np.ndarray, " I"], people: float
+    ranking: Ranking, weights: Float[np.ndarray, " I"], persons: float
 ) -> tuple[Float[np.ndarray, "101"], float]:
     """As `curves_of`: precision at `RECALLS` and the highest recall."""
-    if not people:
+    if not persons:
         return np.full(len(RECALLS), np.nan), np.nan
     weight = weights[ranking.image]
-    found = weight[ranking.right].cumsum()
-    precision = found / (weight.cumsum()[ranking.right] + np.spacing(1))
+    true_positives = weight[ranking.correct].cumsum()
+    precision = true_positives / (weight.cumsum()[ranking.correct] + np.spacing(1))
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    rising = found / people
+    rising = true_positives / persons
     return np.append(best, 0.0)[np.searchsorted(rising, RECALLS)], float(rising[-1]) if len(rising) else 0.0
 
 
@@ -150,27 +145,27 @@ def _per_image(
     return np.bincount(np.searchsorted(image_ids, gt.image_id[mask]), minlength=len(image_ids))
 
 
-def _shares(
-    gt: GroundTruth, results: Results, skeleton: Skeleton, image_ids: Int[np.ndarray, " I"]
+def _ratios(
+    evaluation: Evaluation, image_ids: Int[np.ndarray, " I"]
 ) -> dict[str, tuple[Int[np.ndarray, " I"], Int[np.ndarray, " I"]]]:
-    """PCK of visible and occluded joints, and the kinds of error, of people whom a result is about."""
-    person_of = persons_of_results(gt, results, skeleton.sigma_array)
-    kind = diagnose(gt, results, person_of, skeleton).kind
-    about = person_of >= 0
-    person = person_of[about]
+    """PCK of visible and occluded joints, and the kinds of error, of persons with a result."""
+    gt, results, kind = evaluation.ground_truth, evaluation.results, evaluation.diagnosis.kind
+    assigned = evaluation.person_of >= 0
+    person = evaluation.person_of[assigned]
     image = np.searchsorted(image_ids, gt.image_id[person])
 
     def summed(joints: Bool[np.ndarray, "n J"]) -> Int[np.ndarray, " I"]:
         return np.bincount(np.repeat(image, joints.sum(1)), minlength=len(image_ids))
 
-    distance = np.linalg.norm(results.keypoints_xy[about] - gt.keypoints_xy[person], axis=-1)
+    distance = np.linalg.norm(results.keypoints_xy[assigned] - gt.keypoints_xy[person], axis=-1)
     correct = distance <= PCK_FRACTION * gt.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
-    masks = {name: mask[person] for name, mask in joint_masks(gt, skeleton).items() if name in ("visible", "occluded")}
-    shares = {f"PCK_{name}": (summed(mask), summed(mask & correct)) for name, mask in masks.items()}
-    asked = summed(kind[about] >= 0)
-    return shares | {name: (asked, summed(kind[about] == ErrorKind[name.upper()])) for name in DIAGNOSED}
+    masks = {name: mask[person] for name, mask in evaluation.joint_masks.items() if name in ("visible", "occluded")}
+    ratios = {f"PCK_{name}": (summed(mask), summed(mask & correct)) for name, mask in masks.items()}
+    diagnosed = summed(kind[assigned] >= 0)
+    return ratios | {name: (diagnosed, summed(kind[assigned] == ErrorKind[name.upper()])) for name in DIAGNOSED}
 
 
-def all_images(pairs: Iterable[tuple[GroundTruth, Results]]) -> Int[np.ndarray, " I"]:
-    """Numbers of all images that experiments were judged on, rising."""
-    return np.unique(np.concatenate([ids for gt, results in pairs for ids in (gt.image_ids, results.image_id)]))
+def all_images(evaluations: Iterable[Evaluation]) -> Int[np.ndarray, " I"]:
+    """Ids of all images that experiments were evaluated on, increasing."""
+    ids = [ids for one in evaluations for ids in (one.ground_truth.image_ids, one.results.image_id)]
+    return np.unique(np.concatenate(ids))

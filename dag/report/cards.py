@@ -1,4 +1,4 @@
-"""The people who got better and worse most, drawn: ground truth and predictions on the image."""
+"""Cards of the persons whose OKS changed most: ground truth and predictions drawn on the image."""
 
 import base64
 from collections.abc import Sequence
@@ -6,22 +6,20 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, Int8, UInt8
+from jaxtyping import Float, Int8, UInt8
 
 from dag.annotation import PersonAnnotation
-from dag.evaluation.coco.matching import persons_of_results
-from dag.evaluation.diagnosis import Diagnosis, ErrorKind, diagnose
-from dag.evaluation.plots import person_oks
+from dag.evaluation.diagnosis import ErrorKind
 from dag.evaluation.strata import occluded_joints
 from dag.image import read_image
 from dag.report.experiments import Experiment
 from dag.skeleton import Skeleton
 
 TILE_WH = (210, 280)
-ROOM = 1.4
-"""Side of what is shown over side of the person's box."""
+CONTEXT = 1.4
+"""Side of the shown region relative to the person's box."""
 JPEG_QUALITY = 85
-TRUTH_COLOR, VISIBLE, OCCLUDED = "#ffffff", "#00c83c", "#ff5a00"
+GROUND_TRUTH_COLOR, VISIBLE, OCCLUDED = "#ffffff", "#00c83c", "#ff5a00"
 KIND_COLORS = {
     ErrorKind.GOOD: "#d9d9d9",
     ErrorKind.JITTER: "#56b4e9",
@@ -32,28 +30,12 @@ KIND_COLORS = {
 """As `.dvc/plots/errors.json`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What became of each of P people in an experiment.
-
-    Attributes:
-        oks: 0 where nothing was found, NaN for those whom nobody looks for.
-        result: index into the results, -1 for none.
-        diagnosis: of the results.
-    """
-
-    experiment: Experiment
-    oks: Float[np.ndarray, " P"]
-    result: Int[np.ndarray, " P"]
-    diagnosis: Diagnosis
-
-
 @dataclass(frozen=True)
 class Card:
     """A person on the page.
 
     Attributes:
-        picture: JPEG as a data URI: the ground_truth, then each prediction.
+        image_uri: JPEG as a data URI: the ground truth, then each prediction.
         oks, errors: of each prediction; errors in words.
     """
 
@@ -61,25 +43,16 @@ class Card:
     image: str
     labelled: int
     occluded: int
-    picture: str
+    image_uri: str
     oks: tuple[float, ...]
     errors: tuple[str, ...]
 
 
-def judge(experiment: Experiment) -> Judged:
-    """OKS and errors of everybody."""
-    gt, results, skeleton = experiment.rows.ground_truth, experiment.results, experiment.rows.skeleton
-    person_of = persons_of_results(gt, results, skeleton.sigma_array)
-    result = np.full(len(gt), -1)
-    result[person_of[person_of >= 0]] = np.flatnonzero(person_of >= 0)
-    oks = person_oks(gt, results, person_of, skeleton)
-    return Judged(experiment, oks, result, diagnose(gt, results, person_of, skeleton))
-
-
 def extremes(oks: Sequence[Float[np.ndarray, " P"]], most: int) -> tuple[list[int], list[int]]:
-    """Instances by how much better the last is than the first, and how much worse, at most `most` of each, falling.
+    """Persons whose OKS rose most from the first to the last experiment, and persons whose OKS fell most.
 
-    Of one: the best and the worst people. Of equals those who come first; nobody is in both.
+    At most `most` of each, by falling change; with one experiment the best and the worst persons. Ties are resolved by
+    order; no person is in both.
     """
     change = oks[-1] - oks[0] if len(oks) > 1 else oks[0]
     known = np.flatnonzero(~np.isnan(change))
@@ -91,7 +64,7 @@ def extremes(oks: Sequence[Float[np.ndarray, " P"]], most: int) -> tuple[list[in
     return best.tolist(), worst[~np.isin(worst, best)][:most].tolist()
 
 
-def draw_card(number: int, judged: Sequence[Judged], colors: Sequence[str]) -> Card:
+def draw_card(number: int, experiments: Sequence[Experiment], colors: Sequence[str]) -> Card:
     """The card of the person with this index.
 
     Args:
@@ -100,7 +73,7 @@ def draw_card(number: int, judged: Sequence[Judged], colors: Sequence[str]) -> C
     Raises:
         UserError: the image is missing or unreadable.
     """
-    rows = judged[0].experiment.rows
+    rows = experiments[0].rows
     person, skeleton = rows.persons[number], rows.skeleton
     to_tile = _to_tile(person)
     image = cv2.warpAffine(
@@ -108,60 +81,60 @@ def draw_card(number: int, judged: Sequence[Judged], colors: Sequence[str]) -> C
     )
     occluded = occluded_joints(person.visibility)
     joints = [OCCLUDED if one else VISIBLE for one in occluded]
-    tiles = [_draw(image, person.keypoints_xy, person.visibility > 0, to_tile, skeleton, TRUTH_COLOR, joints)]
-    for one, color in zip(judged, colors):
+    tiles = [_draw(image, person.keypoints_xy, person.visibility > 0, to_tile, skeleton, GROUND_TRUTH_COLOR, joints)]
+    for one, color in zip(experiments, colors):
         tiles.append(_predicted(image, one, number, to_tile, skeleton, color))
     return Card(
         person_id=person.person_id,
         image=person.image_path,
         labelled=person.num_keypoints,
         occluded=int(occluded.sum()),
-        picture=_data_uri(tiles),
-        oks=tuple(float(one.oks[number]) for one in judged),
-        errors=tuple(_in_words(one, number, skeleton) for one in judged),
+        image_uri=_data_uri(tiles),
+        oks=tuple(float(one.evaluation.person_oks[number]) for one in experiments),
+        errors=tuple(_in_words(one, number, skeleton) for one in experiments),
     )
 
 
 def _predicted(
     image: UInt8[np.ndarray, "H W 3"],
-    judged: Judged,
+    experiment: Experiment,
     number: int,
     to_tile: Float[np.ndarray, "2 3"],
     skeleton: Skeleton,
     color: str,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The person's pose in an experiment, joints in the colours of their errors; nothing where nothing was found."""
-    result = judged.result[number]
+    """The person's pose in an experiment, joints in the colours of their errors; the plain image without a result."""
+    result = experiment.evaluation.result_of[number]
     if result < 0:
         return image
-    kinds = judged.diagnosis.kind[result].tolist()
+    kinds = experiment.evaluation.diagnosis.kind[result].tolist()
     joints = [KIND_COLORS[ErrorKind(kind)] if kind >= 0 else color for kind in kinds]
-    asked = np.array(kinds) >= 0
-    return _draw(image, judged.experiment.results.keypoints_xy[result], asked, to_tile, skeleton, color, joints)
+    labelled = np.array(kinds) >= 0
+    return _draw(image, experiment.results.keypoints_xy[result], labelled, to_tile, skeleton, color, joints)
 
 
-def _in_words(judged: Judged, number: int, skeleton: Skeleton) -> str:
-    found = judged.result[number]
-    if found < 0:
-        return "not found"
-    kinds: Int8[np.ndarray, " J"] = judged.diagnosis.kind[found]
-    swapped_with = judged.diagnosis.swapped_with[found]
+def _in_words(experiment: Experiment, number: int, skeleton: Skeleton) -> str:
+    result = experiment.evaluation.result_of[number]
+    if result < 0:
+        return "not predicted"
+    kinds: Int8[np.ndarray, " J"] = experiment.evaluation.diagnosis.kind[result]
+    swapped_with = experiment.evaluation.diagnosis.swapped_with[result]
     words = []
     for kind in (ErrorKind.SWAP, ErrorKind.INVERSION, ErrorKind.MISS, ErrorKind.JITTER):
         names = [skeleton.joints[joint].replace("_", " ") for joint in np.flatnonzero(kinds == kind)]
-        others = sorted({judged.experiment.rows.persons[other].person_id for other in swapped_with if other >= 0})
-        whom = f" with {', '.join(map(str, others))}" if kind is ErrorKind.SWAP else ""
-        words += [f"{kind.name.lower()}{whom}: {', '.join(names)}"] if names else []
+        others = sorted({experiment.rows.persons[other].person_id for other in swapped_with if other >= 0})
+        partner = f" with {', '.join(map(str, others))}" if kind is ErrorKind.SWAP else ""
+        words += [f"{kind.name.lower()}{partner}: {', '.join(names)}"] if names else []
     return "; ".join(words) or "all good"
 
 
 def _to_tile(person: PersonAnnotation) -> Float[np.ndarray, "2 3"]:
-    """From the image to the tile: the box and all labelled joints, with room around, in the tile's middle."""
+    """From the image to the tile: the box and all labelled joints, with context, in the tile's middle."""
     left, top, width, height = person.bbox_xywh
     corners = np.array([[left, top], [left + width, top + height]])
     points = np.concatenate([corners, person.keypoints_xy[person.visibility > 0]])
     low, high = points.min(0), points.max(0)
-    scale = float((np.array(TILE_WH) / np.maximum(ROOM * (high - low), 1)).min())
+    scale = float((np.array(TILE_WH) / np.maximum(CONTEXT * (high - low), 1)).min())
     shift = np.array(TILE_WH) / 2 - scale * (low + high) / 2
     return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
@@ -175,7 +148,7 @@ def _draw(
     color: str,
     joint_colors: Sequence[str],
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A pose on a copy of the image, with a dark rim that shows on any ground."""
+    """A pose on a copy of the image, with a dark rim that shows on any background."""
     tile = image.copy()
     limit = 10.0 * max(TILE_WH)  # what is far outside would overflow OpenCV's whole numbers
     xy = np.clip(keypoints_xy @ to_tile[:, :2].T + to_tile[:, 2], -limit, limit).round().astype(int).tolist()
@@ -194,7 +167,7 @@ def _rgb(color: str) -> tuple[int, ...]:
 
 
 def _data_uri(tiles: Sequence[UInt8[np.ndarray, "H W 3"]]) -> str:
-    """JPEG of pictures side by side, a white line between them."""
+    """JPEG of images side by side, a white line between them."""
     gap = np.full((TILE_WH[1], 4, 3), 255, np.uint8)
     row = np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)
     bgr = cv2.cvtColor(row, cv2.COLOR_RGB2BGR)

@@ -1,8 +1,9 @@
-"""What experiments predicted and on what they were judged, wherever they lie: a revision, a folder, the workspace."""
+"""Predictions of experiments and the annotations they are evaluated on: of a revision, a folder or the workspace."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from dag.annotation import PersonAnnotation, read_split
 from dag.errors import UserError
+from dag.evaluation import Evaluation
 from dag.evaluation.coco.arrays import GroundTruth, Results, ground_truth_of, results_by_output
 from dag.image import read_image_table
 from dag.prediction import PREDICTIONS_FILE, read_predictions
@@ -27,11 +29,11 @@ Find = Callable[[str], Path | None]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What predictions of a protocol are judged on.
+    """Annotations that predictions of a protocol are evaluated on.
 
     Attributes:
-        dataset, split, boxes, root: as params.yaml has them; root is the images' folder.
-        persons: rows, in the order of `ground_truth`.
+        dataset, split, boxes, root: as in params.yaml; root is the folder of the images.
+        persons: annotations, in the order of `ground_truth`.
     """
 
     protocol: str
@@ -40,7 +42,7 @@ class Rows:
     boxes: str
     root: str
     persons: list[PersonAnnotation]
-    gt: GroundTruth
+    ground_truth: GroundTruth
     skeleton: Skeleton
 
 
@@ -49,9 +51,9 @@ class Experiment:
     """Predictions of one output.
 
     Attributes:
-        name: as it was asked for.
+        name: as given by the user.
         commit: of a revision, else None.
-        output: whose predictions these are.
+        output: the output that predicted `results`.
     """
 
     name: str
@@ -60,9 +62,14 @@ class Experiment:
     rows: Rows
     results: Results
 
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Matching, OKS and diagnosis, computed once."""
+        return Evaluation(self.rows.ground_truth, self.results, self.rows.skeleton)
+
 
 def read_experiments(names: list[str], protocol: str | None, output: str | None) -> list[Experiment]:
-    """Read each of `names`, or the workspace where there is none.
+    """Read each of `names`; without names, the workspace.
 
     Args:
         protocol: None for the first of the first experiment.
@@ -70,7 +77,7 @@ def read_experiments(names: list[str], protocol: str | None, output: str | None)
 
     Raises:
         UserError: one experiment twice, an unknown one, no such protocol or output in one, or files that DVC knows but
-            has not got; experiments that were judged on different rows.
+            has not got; experiments that were evaluated on different annotations.
     """
     experiments: list[Experiment] = []
     for name in names or [WORKSPACE]:
@@ -97,7 +104,7 @@ def _read(name: str, commit: str | None, find: Find, protocol: str | None, outpu
         raise UserError("another skeleton", where=name, expected=rows.skeleton.name, got=skeleton.name)
     outputs = results_by_output(found, skeleton)
     if not outputs:
-        raise UserError("predictions of nobody", where=f"{name}, {rows.protocol}")
+        raise UserError("no predictions", where=f"{name}, {rows.protocol}")
     wanted = [output] if output else [headline, "heatmap", *outputs]
     chosen = next((key for key in wanted if key in outputs), None)
     if chosen is None:
@@ -125,10 +132,12 @@ def _read_rows(name: str, find: Find, protocol: str | None) -> tuple[Rows, str]:
     options = _options(find, f"predict@{protocol}", name)
     persons = find(options["annotations"])
     if persons is None:
-        raise UserError(f"no rows of {dataset}", where=name, do="`dvc repro convert` makes them")
+        raise UserError(f"no annotations of {dataset}", where=name, do="`dvc repro convert` makes them")
     rows, skeleton = read_split(persons, split)
     if not rows:
-        raise UserError("nobody to judge by: the split's annotations are not public", where=f"{name}, {protocol}")
+        raise UserError(
+            "no evaluated persons: the annotations of the split are not public", where=f"{name}, {protocol}"
+        )
     images = find(options["images"])
     ids = [known.image_id for known in read_image_table(images, split)] if images else []
     gt = ground_truth_of(rows, skeleton, ids)
@@ -220,16 +229,16 @@ def _check_rows(first: Experiment, other: Experiment) -> None:
     differ = different_rows(first.rows.ground_truth, other.rows.ground_truth)
     if differ:
         raise UserError(
-            f"judged on different rows than {first.name}",
+            f"evaluated on different annotations than {first.name}",
             where=f"{other.name}, {first.rows.protocol}",
-            expected="the same people",
+            expected="the same persons",
             got=f"{differ} of {len(first.rows.ground_truth)} and {len(other.rows.ground_truth)} that differ",
-            do="evaluate both on the same rows",
+            do="evaluate both on the same annotations",
         )
 
 
 def different_rows(first: GroundTruth, second: GroundTruth) -> int:
-    """Number of people whom only one has, or whose rows differ in what metrics are computed from."""
+    """Number of persons that only one has, or whose annotations differ in what metrics are computed from."""
     _, ours, theirs = np.intersect1d(first.person_id, second.person_id, return_indices=True)
     same: Bool[np.ndarray, " n"] = first.image_id[ours] == second.image_id[theirs]
     for name in ("keypoints_xy", "visibility", "area", "bbox_xywh", "is_crowd", "occluder", "crowd_index", "max_iou"):

@@ -1,4 +1,4 @@
-"""The page itself: header, table, charts and people, in one file."""
+"""The report page: header, table, charts and cards of persons, in one file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from dag.errors import UserError
 from dag.evaluation.plots import plot_tables
 from dag.evaluation.strata import occluded_joints
 from dag.files import whole_file
-from dag.report.cards import KIND_COLORS, OCCLUDED, VISIBLE, Card, draw_card, extremes, judge
+from dag.report.cards import KIND_COLORS, OCCLUDED, VISIBLE, Card, draw_card, extremes
 from dag.report.charts import COLORS, draw
 from dag.report.experiments import Experiment
 from dag.report.table import Row
 
 TEMPLATE = Path(__file__).with_name("page.html")
 CHARTS = {
-    "precision_recall": "Precision over recall, n {people} people",
-    "occlusion": "AP over the share of joints that is occluded",
-    "oks": "OKS of {people} people, 0 for those not found",
-    "errors": "Kinds of error, of the joints of people found",
-    "joints": "Error and PCK, of n {joints} joints of people found",
+    "precision_recall": "Precision over recall, n {persons} persons",
+    "occlusion": "AP over the occlusion ratio of persons",
+    "oks": "OKS of {persons} persons, 0 without a prediction",
+    "errors": "Kinds of error, of joints of persons with a prediction",
+    "joints": "Error and PCK, of n {joints} joints of persons with a prediction",
 }
 """Charts of the page, in its order, with their headings."""
 
@@ -41,18 +41,18 @@ def write_page(
     Args:
         groups: `table`.
         facts: numbers of `images` and `resamples`, and the `seed`.
-        people: most people drawn who got better, and most who got worse.
+        people: maximum number of persons drawn whose OKS rose, and whose OKS fell.
         charts: folder of templates.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "signed": _signed, "count": "{:,}".format}
     rows, gt = experiments[0].rows, experiments[0].rows.ground_truth
-    labelled = (gt.visibility > 0) & gt.wanted[:, None]
+    labelled = (gt.visibility > 0) & gt.evaluated[:, None]
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         version=dag.__version__,
         rows=rows,
         experiments=list(zip(experiments, COLORS)),
-        people=int(gt.wanted.sum()),
+        people=int(gt.evaluated.sum()),
         joints=int(labelled.sum()),
         occluded=int((occluded_joints(gt.visibility) & labelled).sum()),
         facts=facts,
@@ -68,16 +68,16 @@ def write_page(
 
 
 def _charts(experiments: Sequence[Experiment], folder: Path) -> list[tuple[str, str]]:
-    """Heading and SVG of each of `CHARTS` that there is something to draw of."""
+    """Heading and SVG of each of `CHARTS` that has records."""
     outputs = ", ".join(dict.fromkeys(one.output for one in experiments))
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in CHARTS}
     for one in experiments:
-        for name, found in plot_tables(one.rows.ground_truth, one.results, one.rows.skeleton).items():
-            records[name] += [{"rev": one.name, "output": outputs, **record} for record in found]
+        for name, table in plot_tables(one.evaluation).items():
+            records[name] += [{"rev": one.name, "output": outputs, **record} for record in table]
     names = [one.name for one in experiments]
     counts = [record["joints"] for record in records["joints"]]
     numbers = {
-        "instances": f"{int(experiments[0].rows.ground_truth.wanted.sum()):,}",
+        "persons": f"{int(experiments[0].rows.ground_truth.evaluated.sum()):,}",
         "joints": f"{min(counts):,} to {max(counts):,}" if counts else "0",
     }
     return [
@@ -91,15 +91,16 @@ def _sheets(experiments: Sequence[Experiment], most: int) -> list[dict[str, Any]
     """For each experiment after the first (or the only one): two lists of cards, or why there are none."""
     if not most:
         return []
-    judged = [judge(one) for one in experiments]
-    pairs = [((judged[0], other), (COLORS[0], color)) for other, color in zip(judged[1:], COLORS[1:])]
+    pairs = [((experiments[0], other), (COLORS[0], color)) for other, color in zip(experiments[1:], COLORS[1:])]
     sheets = []
-    for shown, colors in pairs or [((judged[0],), COLORS[:1])]:
-        better, worse = extremes([one.oks for one in shown], most)
-        names = [one.experiment.name for one in shown]
+    for shown, colors in pairs or [((experiments[0],), COLORS[:1])]:
+        better, worse = extremes([one.evaluation.person_oks for one in shown], most)
+        names = [one.name for one in shown]
         sheet: dict[str, Any] = {"names": list(zip(names, colors)), "better": [], "worse": [], "missing": ""}
         try:
-            drawn: list[list[Card]] = [[draw_card(one, shown, colors) for one in who] for who in (better, worse)]
+            drawn: list[list[Card]] = [
+                [draw_card(person, shown, colors) for person in group] for group in (better, worse)
+            ]
             sheet |= {"better": drawn[0], "worse": drawn[1]}
         except UserError as error:
             sheet["missing"] = str(error)

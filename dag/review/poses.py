@@ -1,4 +1,4 @@
-"""Predictions set against the people they are of."""
+"""Labels of predicted poses, with their evaluation against the annotated persons."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,9 @@ from jaxtyping import Float, Int
 
 from dag.annotation import PersonAnnotation
 from dag.errors import UserError
+from dag.evaluation import Evaluation
 from dag.evaluation.coco.arrays import Results, ground_truth_of
-from dag.evaluation.coco.matching import persons_of_results
-from dag.evaluation.diagnosis import Diagnosis, ErrorKind, diagnose
-from dag.evaluation.strata import person_strata
+from dag.evaluation.diagnosis import Diagnosis, ErrorKind
 from dag.review.fields import GROUND_TRUTH_FIELDS, METRIC_FIELDS
 from dag.review.labels import Document, prediction_label
 from dag.skeleton import Skeleton
@@ -30,7 +29,7 @@ def headline_output(outputs: Sequence[str]) -> str | None:
 
 
 def pose_labels(persons: Sequence[PersonAnnotation], outputs: Mapping[str, Results], skeleton: Skeleton) -> Poses:
-    """Labels of predictions, with what `dag.evaluation` says of each; images without rows are left out.
+    """Labels of predictions, with their evaluation; images without annotations are left out.
 
     Raises:
         UserError: a person is unknown or predicted twice by one output, or an output has a name that is in use.
@@ -51,42 +50,47 @@ def _check_people(output: str, results: Results, persons: Sequence[PersonAnnotat
     for key in zip(results.image_id.tolist(), results.person_id.tolist()):
         where = f"prediction of output {output!r}, image {key[0]}, person {key[1]}"
         if key[1] >= 0 and key not in known:
-            raise UserError("no such person in the rows", where=where, do="run `dvc repro evaluate`, or give the split")
+            raise UserError(
+                "no such person in the annotations", where=where, do="run `dvc repro evaluate`, or give the split"
+            )
         if key[1] >= 0 and key in seen:
-            raise UserError("predicted twice", where=where, expected="one prediction a person", do="evaluate again")
+            raise UserError(
+                "predicted twice", where=where, expected="one prediction for each person", do="evaluate again"
+            )
         seen.add(key)
 
 
 def _labels(output: str, persons: Sequence[PersonAnnotation], results: Results, skeleton: Skeleton) -> Poses:
     gt = ground_truth_of(persons, skeleton)
-    diagnosis = diagnose(gt, results, persons_of_results(gt, results, skeleton.sigma_array), skeleton)
-    strata = {name: mask for name, mask in person_strata(gt).items() if name.startswith(("occluded", "crowd", "max"))}
+    evaluation = Evaluation(gt, results, skeleton)
+    diagnosis = evaluation.diagnosis
+    strata = {name: mask for name, mask in evaluation.strata.items() if name.startswith(("occluded", "crowd", "max"))}
     shown = {person.image_id: person for person in persons}
     labels: Poses = defaultdict(list)
     for index in range(len(results)):
-        image_id, whose = int(results.image_id[index]), int(diagnosis.person[index])
+        image_id, owner = int(results.image_id[index]), int(diagnosis.person[index])
         if image_id in shown:
             label = prediction_label(
                 shown[image_id],
                 results.keypoints_xy[index],
                 results.joint_scores[index],
                 score=float(results.score[index]),
-                person=persons[whose] if whose >= 0 else None,
+                person=persons[owner] if owner >= 0 else None,
                 oks=_mean(diagnosis.similarity[index]),
                 kinds=diagnosis.kind[index],
                 swapped_with=_swapped_with(diagnosis, index, gt.person_id),
-                strata=[name for name, mask in strata.items() if whose >= 0 and mask[whose]],
+                strata=[name for name, mask in strata.items() if owner >= 0 and mask[owner]],
             )
             labels[output, image_id].append(label)
     return labels
 
 
 def _mean(similarity: Float[np.ndarray, " J"]) -> float | None:
-    asked = ~np.isnan(similarity)
-    return float(similarity[asked].mean()) if asked.any() else None
+    evaluated = ~np.isnan(similarity)
+    return float(similarity[evaluated].mean()) if evaluated.any() else None
 
 
 def _swapped_with(diagnosis: Diagnosis, index: int, person_id: Int[np.ndarray, " P"]) -> int | None:
-    """The person whose joints were found instead; of several, whose the most are."""
-    whose = diagnosis.swapped_with[index][diagnosis.kind[index] == ErrorKind.SWAP]
-    return int(person_id[np.bincount(whose).argmax()]) if len(whose) else None
+    """The person that most swapped joints belong to."""
+    owners = diagnosis.swapped_with[index][diagnosis.kind[index] == ErrorKind.SWAP]
+    return int(person_id[np.bincount(owners).argmax()]) if len(owners) else None

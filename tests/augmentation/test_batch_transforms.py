@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import torch
 
-from dag.image import MEAN, STD
 from dag.augmentation.batch_transforms import denormalise, jitter, normalise, warp, warp_ignore
 from dag.geometry import apply_affine, compose, input_from_image, mirror
+from dag.image import MEAN, STD
 from dag.models.heads.heatmap import HeatmapHead
 
 CANVAS, INPUT = (120, 160), (96, 128)

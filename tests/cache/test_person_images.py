@@ -185,7 +185,9 @@ def test_what_is_missing_is_said_in_one_line(toy: Path, tmp_path: Path) -> None:
     write_annotations(nobody, [make_person(np.random.default_rng(0), 1, 1, (9, 9, 9, 9), labelled=False)], COCO17)
     with pytest.raises(UserError, match=r"nobody.parquet: nobody to train on: expected people with labelled joints"):
         PersonImages(nobody, toy / "photos", input_wh=INPUT, seed=1, **STILL)
-    with pytest.raises(UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"):
+    with pytest.raises(
+        UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"
+    ):
         PersonImages(toy / "annotations.parquet", toy, "test", input_wh=INPUT, seed=1, **STILL)
     photos = PersonImages(toy / "annotations.parquet", tmp_path, input_wh=INPUT, seed=1, **STILL)
     with pytest.raises(UserError, match=r"1.png: missing or unreadable image; check the data root"):

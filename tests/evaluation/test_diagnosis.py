@@ -9,7 +9,7 @@ import pytest
 from dag.annotation import Occluder
 from dag.evaluation.coco.arrays import GroundTruth, Results, ground_truth_of
 from dag.evaluation.coco.files import read_ground_truth, read_results
-from dag.evaluation.coco.matching import persons_of_results
+from dag.evaluation.coco.matching import assigned_persons
 from dag.evaluation.diagnosis import CLOSE, GOOD, Diagnosis, ErrorKind, corrected, diagnose, diagnosis_metrics
 from dag.skeleton import COCO17, CROWDPOSE14, Skeleton
 
@@ -301,11 +301,11 @@ def test_every_joint_is_in_the_figures_once():
     metrics = diagnosis_metrics(gt, diagnosis, COCO17)
     labelled = (gt.visibility > 0) & ~gt.is_crowd[:, None]
     whole = metrics["all"]
-    assert whole["joints"] + whole["not_found"] == labelled.sum()
-    assert whole["not_found"] == labelled[~np.isin(np.arange(len(gt)), diagnosis.person)].sum() > 0
+    assert whole["joints"] + whole["not_predicted"] == labelled.sum()
+    assert whole["not_predicted"] == labelled[~np.isin(np.arange(len(gt)), diagnosis.person)].sum() > 0
     by_joint, bands = [f"joint_{name}" for name in COCO17.joints], ("crowd_easy", "crowd_medium", "crowd_hard")
     for group in (("visible", "occluded"), by_joint, bands):
-        for name in ("joints", "not_found", *(f"{code.name.lower()}_joints" for code in ErrorKind)):
+        for name in ("joints", "not_predicted", *(f"{code.name.lower()}_joints" for code in ErrorKind)):
             assert sum(metrics[stratum][name] for stratum in group) == whole[name]
     for stratum in metrics.values():
         assert sum(stratum[code.name.lower()] for code in ErrorKind) == pytest.approx(1)
@@ -328,7 +328,7 @@ def test_figures_by_what_hides_a_joint():
     assert metrics["crowd_easy"]["jitter"] == metrics["crowd_medium"]["jitter"] == 0.0
 
 
-def test_people_not_found_and_results_about_nobody():
+def test_people_not_predicted_and_results_about_nobody():
     gt = crowd(COCO17, 4)
     results = found(gt, gt.keypoints_xy)
     diagnosis = diagnose(gt, results, np.array([-1, 3, -1, -1]), COCO17)
@@ -336,7 +336,7 @@ def test_people_not_found_and_results_about_nobody():
     assert (diagnosis.kind[[0, 2, 3]] == -1).all()
     assert np.isnan(diagnosis.similarity[[0, 2, 3]]).all()
     metrics = diagnosis_metrics(gt, diagnosis, COCO17)
-    assert (metrics["all"]["joints"], metrics["all"]["not_found"]) == (17, 51)
+    assert (metrics["all"]["joints"], metrics["all"]["not_predicted"]) == (17, 51)
 
 
 def test_results_about_people_who_are_not_asked_for():
@@ -345,7 +345,7 @@ def test_results_about_people_who_are_not_asked_for():
     assert diagnosis.person.tolist() == [-1, -1]
     nothing = dict.fromkeys((code.name.lower() for code in ErrorKind), None)
     none_each = dict.fromkeys((f"{code.name.lower()}_joints" for code in ErrorKind), 0)
-    expected = {"all": {"joints": 0, "not_found": 0, **nothing, **none_each}}
+    expected = {"all": {"joints": 0, "not_predicted": 0, **nothing, **none_each}}
     assert diagnosis_metrics(gt, diagnosis, COCO17) == expected
 
 
@@ -359,7 +359,7 @@ def test_no_results(skeleton, count):
     assert all(len(getattr(diagnosis, field.name)) == 0 for field in fields(diagnosis))
     assert len(corrected(gt, results, diagnosis, ErrorKind.SWAP)) == 0
     metrics = diagnosis_metrics(gt, diagnosis, skeleton)["all"]
-    assert (metrics["joints"], metrics["not_found"], metrics["miss"]) == (0, count * len(skeleton), None)
+    assert (metrics["joints"], metrics["not_predicted"], metrics["miss"]) == (0, count * len(skeleton), None)
 
 
 def test_results_and_nobody_to_find():
@@ -373,7 +373,7 @@ def test_real_results(real_data):
     gt, skeleton = read_ground_truth(real_data / "data/coco/annotations/person_keypoints_val2017.json")
     found_there = real_data / "data/coco/results/movenet_thunder_val2017_gt_boxes.json"
     results = read_results(found_there, gt, skeleton)
-    person_of = persons_of_results(gt, results, skeleton.sigma_array)
+    person_of = assigned_persons(gt, results, skeleton.sigma_array)
     diagnosis, expected = (
         diagnose(gt, results, person_of, skeleton),
         by_loops(gt, results, person_of, skeleton),

@@ -6,17 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dag.evaluation import Evaluation
 from dag.evaluation.coco.arrays import GroundTruth, Results, ground_truth_of, results_of
 from dag.evaluation.coco.average_precision import average_precision
-from dag.evaluation.coco.matching import persons_of_results
-from dag.evaluation.diagnosis import diagnose
 from dag.evaluation.metrics import all_metrics
 from dag.evaluation.plots import (
     errors,
     joints,
     occlusion,
     oks_histogram,
-    person_oks,
     plot_tables,
     precision_recall,
     write_plots,
@@ -37,7 +35,7 @@ def toy(count: int = 40, error: float = 0.1, skeleton=COCO17) -> tuple[GroundTru
 
 def test_precision_recall_averages_to_ap():
     gt, results = toy()
-    records = precision_recall(gt, results, COCO17)
+    records = precision_recall(Evaluation(gt, results, COCO17))
     metrics = average_precision(gt, results, COCO17)
     for level, name in ((".50", "AP50"), (".75", "AP75"), ("mean", "AP")):
         curve = [record["precision"] for record in records if record["OKS"] == level]
@@ -48,58 +46,57 @@ def test_precision_recall_averages_to_ap():
 
 def test_occlusion_is_that_of_the_strata():
     gt, results = toy()
-    strata = all_metrics(gt, results, COCO17)["strata"]
-    records = {record["occluded"]: record for record in occlusion(gt, results, COCO17)}
-    assert sum(record["instances"] for record in records.values()) == gt.wanted.sum()
+    strata = all_metrics(Evaluation(gt, results, COCO17))["strata"]
+    records = {record["occluded"]: record for record in occlusion(Evaluation(gt, results, COCO17))}
+    assert sum(record["instances"] for record in records.values()) == gt.evaluated.sum()
     assert records["up to 1/3"]["AP"] == pytest.approx(strata["occluded_third"]["AP"], abs=1e-5)
     assert records["up to 2/3"]["instances"] == strata["occluded_two_thirds"]["instances"]
 
 
 def test_errors_stack_to_one():
     gt, results = toy()
-    person_of = persons_of_results(gt, results, COCO17.sigma_array)
-    records = errors(gt, diagnose(gt, results, person_of, COCO17), COCO17)
+    records = errors(Evaluation(gt, results, COCO17))
     assert {record["stratum"] for record in records} == {"visible", "occluded"}
     for stratum in ("visible", "occluded"):
         kinds = [record for record in records if record["stratum"] == stratum]
         assert [kind["kind"] for kind in kinds] == ["good", "jitter", "inversion", "swap", "miss"]
-        assert sum(kind["share"] for kind in kinds) == pytest.approx(1, abs=1e-4)
+        assert sum(kind["ratio"] for kind in kinds) == pytest.approx(1, abs=1e-4)
         assert sum(kind["count"] for kind in kinds) == kinds[0]["joints"] > 100
 
 
 def test_one_joint_off_by_a_tenth_of_the_scale():
     gt, results = toy(error=0.0)
     results.keypoints_xy[:, 3, 0] += 0.1 * np.sqrt(gt.area)
-    person_of = persons_of_results(gt, results, COCO17.sigma_array)
-    records = joints(gt, results, person_of, COCO17)
+    records = joints(Evaluation(gt, results, COCO17))
     assert [record["joint"] for record in records] == [name.replace("_", " ") for name in COCO17.joints]
     assert [record["error"] for record in records] == [0, 0, 0, 0.1] + [0] * 13
 
 
-def test_people_not_found_have_an_oks_of_0():
+def test_persons_without_prediction_have_oks_0():
     gt, results = toy(error=0.0)
     results = results.take(np.arange(10))
-    similarity = person_oks(gt, results, persons_of_results(gt, results, COCO17.sigma_array), COCO17)
+    similarity = Evaluation(gt, results, COCO17).person_oks
     assert similarity.tolist() == [1.0] * 10 + [0.0] * 30
     records = oks_histogram(np.append(similarity, np.nan))
     assert [record["instances"] for record in records] == [30] + [0] * 18 + [10]
     assert records[-1] == {"low": 0.95, "high": 1.0, "instances": 10}
 
 
-def test_nothing_found_and_nobody_to_find():
+def test_no_predictions_and_no_evaluated_persons():
     gt, results = toy()
-    tables = plot_tables(gt, results.take(np.arange(0)), COCO17)
+    tables = plot_tables(Evaluation(gt, results.take(np.arange(0)), COCO17))
     assert {record["precision"] for record in tables["precision_recall"]} == {0}
     assert (tables["errors"], tables["joints"], tables["oks"][0]["instances"]) == ([], [], 40)
-    nobody, _ = toy(0)
-    tables = plot_tables(nobody, results.take(np.arange(0)), COCO17)
+    no_persons, _ = toy(0)
+    tables = plot_tables(Evaluation(no_persons, results.take(np.arange(0)), COCO17))
     assert tables.pop("oks")[0] == {"low": 0.0, "high": 0.05, "instances": 0}
     assert tables == {"precision_recall": [], "occlusion": [], "errors": [], "joints": []}
 
 
 def test_files_have_all_outputs_and_flat_records_of_one_kind(tmp_path):
     gt, results = toy(skeleton=CROWDPOSE14)
-    write_plots(tmp_path / "plots", gt, {"heatmap": results, "graph": results}, CROWDPOSE14)
+    evaluation = Evaluation(gt, results, CROWDPOSE14)
+    write_plots(tmp_path / "plots", {"heatmap": evaluation, "graph": evaluation})
     assert {path.stem for path in (tmp_path / "plots").iterdir()} == set(EVALUATION)
     for path in (tmp_path / "plots").iterdir():
         records = json.loads(path.read_text())
@@ -108,7 +105,7 @@ def test_files_have_all_outputs_and_flat_records_of_one_kind(tmp_path):
     before = (tmp_path / "plots/joints.json").read_bytes()
     results.keypoints_xy[:] = np.nan
     with pytest.raises(ValueError, match=r"JSON compliant|NaN"):
-        write_plots(tmp_path / "plots", gt, {"graph": results}, CROWDPOSE14)
+        write_plots(tmp_path / "plots", {"graph": evaluation})
     assert (tmp_path / "plots/joints.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["plots"]
 
@@ -122,7 +119,7 @@ def test_charts_tell_experiments_and_outputs_apart(name):
         {"rev": rev, "output": output, **record}
         for rev, found in both.items()
         for output in ("heatmap", "graph")
-        for record in plot_tables(gt, found, COCO17)[name]
+        for record in plot_tables(Evaluation(gt, found, COCO17))[name]
     ]
     svg = draw(CHARTS / f"{name}.json", records, list(both))
     assert all(f">{word}<" in svg for word in ("first", "second", "heatmap", "graph"))
@@ -146,6 +143,6 @@ def test_charts_of_relabelling_tell_experiments_apart(name):
 
 def test_charts_come_in_the_order_of_experiments(tmp_path: Path):
     gt, results = toy()
-    records = [{"output": "graph", **record} for record in plot_tables(gt, results, COCO17)["errors"]]
+    records = [{"output": "graph", **record} for record in plot_tables(Evaluation(gt, results, COCO17))["errors"]]
     svg = draw(CHARTS / "errors.json", [{"rev": rev, **record} for rev in "ba" for record in records], ["b", "a"])
     assert svg.index(">b<") < svg.index(">a<")

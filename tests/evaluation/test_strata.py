@@ -25,7 +25,7 @@ LONE = Skeleton("lone", ("tail", "left_fin", "right_fin"), (("left_fin", "right_
 SKELETONS = pytest.mark.parametrize("skeleton", [COCO17, CROWDPOSE14, LONE], ids=lambda skeleton: skeleton.name)
 
 
-def truth_with(visibility, skeleton: Skeleton = COCO17, **columns) -> GroundTruth:
+def ground_truth_with(visibility, skeleton: Skeleton = COCO17, **columns) -> GroundTruth:
     """Instances with these visibility numbers and other columns."""
     visibility = np.array(visibility, dtype=np.int8)
     gt = ground_truth_of(people(skeleton, len(visibility)), skeleton)
@@ -35,7 +35,7 @@ def truth_with(visibility, skeleton: Skeleton = COCO17, **columns) -> GroundTrut
     return replace(gt, **{name: np.array(column) for name, column in columns.items()})
 
 
-def hidden_rows(*counts: int) -> list[list[int]]:
+def occluded_annotations(*counts: int) -> list[list[int]]:
     """Everything labelled, so many joints occluded (1 and 3 in turn)."""
     return [np.resize([1, 3], count).tolist() + [2] * (17 - count) for count in counts]
 
@@ -55,7 +55,7 @@ def test_hidden_joints_and_share():
 
 def test_people_by_hidden_share():
     counts = [0, 1, 5, 6, 11, 12, 17]
-    strata = person_strata(truth_with(hidden_rows(*counts)))
+    strata = person_strata(ground_truth_with(occluded_annotations(*counts)))
     assert set(strata) == {"occluded_none", "occluded_third", "occluded_two_thirds", "occluded_most", "most_occluded"}
     found_counts = {name: [count for count, inside in zip(counts, mask) if inside] for name, mask in strata.items()}
     assert found_counts == {
@@ -68,19 +68,19 @@ def test_people_by_hidden_share():
 def test_borders_of_hidden_share_are_exact(labelled):
     """Of every number of labelled joints, in whole numbers."""
     rows = [[1] * occluded + [2] * (labelled - occluded) + [0] * (17 - labelled) for occluded in range(labelled + 1)]
-    strata = person_strata(truth_with(rows))
-    nobody = np.zeros(labelled + 1, dtype=bool)
+    strata = person_strata(ground_truth_with(rows))
+    no_persons = np.zeros(labelled + 1, dtype=bool)
     for occluded in range(labelled + 1):
         third, most = 0 < 3 * occluded <= labelled, 3 * occluded > 2 * labelled
         expected = (occluded == 0, third, labelled < 3 * occluded <= 2 * labelled, most)
         names = ("occluded_none", "occluded_third", "occluded_two_thirds", "occluded_most")
-        assert tuple(strata.get(name, nobody)[occluded] for name in names) == expected
+        assert tuple(strata.get(name, no_persons)[occluded] for name in names) == expected
 
 
 def test_people_by_crowding():
     crowd_index = [0.0, 0.19, 0.2, 0.79, 0.8, 1.0, np.nan]
     max_iou = [0.49, 0.5, 0.74, 0.75, 1.0, np.nan, np.nan]
-    strata = person_strata(truth_with(hidden_rows(*[0] * 7), crowd_index=crowd_index, max_iou=max_iou))
+    strata = person_strata(ground_truth_with(occluded_annotations(*[0] * 7), crowd_index=crowd_index, max_iou=max_iou))
     assert {name: np.flatnonzero(mask).tolist() for name, mask in strata.items()} == {
         "occluded_none": [0, 1, 2, 3, 4, 5, 6], "crowd_easy": [0, 1], "crowd_medium": [2, 3], "crowd_hard": [4, 5],
         "max_iou_moderate": [1, 2], "max_iou_hard": [3, 4],
@@ -89,8 +89,8 @@ def test_people_by_crowding():
 
 
 def test_only_people_who_should_be_found_are_in_strata():
-    rows = [*hidden_rows(3, 3, 3), [0] * 17]
-    gt = truth_with(rows, is_crowd=[False, True, False, False], crowd_index=[0.1] * 4)
+    rows = [*occluded_annotations(3, 3, 3), [0] * 17]
+    gt = ground_truth_with(rows, is_crowd=[False, True, False, False], crowd_index=[0.1] * 4)
     stated = replace(gt, num_keypoints=np.array([17, 17, 0, 5]))
     for mask in person_strata(stated).values():
         assert mask.tolist() == [True, False, False, False]
@@ -99,18 +99,23 @@ def test_only_people_who_should_be_found_are_in_strata():
 
 
 def test_the_most_occluded_third():
-    gt = truth_with([*hidden_rows(*range(9), 17), [0] * 17], is_crowd=[False] * 9 + [True, False])
+    gt = ground_truth_with([*occluded_annotations(*range(9), 17), [0] * 17], is_crowd=[False] * 9 + [True, False])
     assert np.flatnonzero(most_occluded(gt)).tolist() == [6, 7, 8]
-    assert np.flatnonzero(most_occluded(truth_with(hidden_rows(*range(10))))).tolist() == [6, 7, 8, 9]  # rounded up
+    assert np.flatnonzero(most_occluded(ground_truth_with(occluded_annotations(*range(10))))).tolist() == [
+        6,
+        7,
+        8,
+        9,
+    ]  # rounded up
 
 
 def test_people_with_nothing_hidden_are_not_occluded():
-    assert np.flatnonzero(most_occluded(truth_with(hidden_rows(*[0] * 8, 1)))).tolist() == [8]
-    assert not most_occluded(truth_with(hidden_rows(0, 0, 0))).any()
+    assert np.flatnonzero(most_occluded(ground_truth_with(occluded_annotations(*[0] * 8, 1)))).tolist() == [8]
+    assert not most_occluded(ground_truth_with(occluded_annotations(0, 0, 0))).any()
 
 
 def test_of_people_with_the_same_share_the_lower_ids_are_the_most_occluded():
-    gt = truth_with(hidden_rows(4, 4, 4, 4, 4, 4), person_id=[5, 9, 2, 7, 1, 3])
+    gt = ground_truth_with(occluded_annotations(4, 4, 4, 4, 4, 4), person_id=[5, 9, 2, 7, 1, 3])
     assert gt.person_id[most_occluded(gt)].tolist() == [2, 1]
 
 
@@ -118,7 +123,7 @@ def test_joint_masks():
     rows = [[0, 1, 2, 3] + [2] * 13, [3, 3, 1, 0] + [2] * 13]
     occluder = np.zeros((2, 17), dtype=np.int8)
     occluder[0, :4] = [Occluder.PERSON, Occluder.PERSON, Occluder.PERSON, Occluder.OBJECT]
-    masks = joint_masks(truth_with(rows, occluder=occluder), COCO17)
+    masks = joint_masks(ground_truth_with(rows, occluder=occluder), COCO17)
     places = {name: np.argwhere(mask[:, :4]).tolist() for name, mask in masks.items()}
     assert places["all"] == [[0, 1], [0, 2], [0, 3], [1, 0], [1, 1], [1, 2]]
     assert places["visible"] == [[0, 2]]
@@ -132,7 +137,7 @@ def test_joint_masks():
 
 
 def test_joint_strata_are_counted_apart():
-    gt = truth_with(hidden_rows(*range(9)))
+    gt = ground_truth_with(occluded_annotations(*range(9)))
     longer = gt.bbox_xywh[:, 2:].max(1)
     off = np.where(occluded_joints(gt.visibility), 0.2 * longer[:, None], 0.0)[..., None] * [1, 0]
     strata = joint_strata(gt, found(gt, gt.keypoints_xy + off), np.arange(9), COCO17)
@@ -150,7 +155,9 @@ def test_joint_strata_are_counted_apart():
 
 
 def test_pck_border():
-    gt = truth_with(hidden_rows(0), bbox_xywh=[[0.0, 0.0, 50.0, 100.0]], keypoints_xy=np.zeros((1, 17, 2)))
+    gt = ground_truth_with(
+        occluded_annotations(0), bbox_xywh=[[0.0, 0.0, 50.0, 100.0]], keypoints_xy=np.zeros((1, 17, 2))
+    )
     for off, pck in ((10.0, 1.0), (10.001, 0.0)):
         strata = joint_strata(gt, found(gt, gt.keypoints_xy + [0, off]), np.array([0]), COCO17)
         assert strata["all"]["PCK"] == pck
@@ -160,7 +167,7 @@ def test_pck_border():
 def test_perfect_on_visible_joints_and_random_on_hidden_ones(skeleton):
     rng = np.random.default_rng(3)
     count, joints = 3000, len(skeleton)
-    gt = truth_with(rng.integers(0, 4, (count, joints)), skeleton)
+    gt = ground_truth_with(rng.integers(0, 4, (count, joints)), skeleton)
     occluder = rng.integers(0, 5, (count, joints)).astype(np.int8)
     gt = replace(gt, occluder=occluder, bbox_xywh=np.tile([0.0, 0.0, 100.0, 100.0], (count, 1)))
     gt = replace(gt, keypoints_xy=rng.uniform(0, 100, gt.keypoints_xy.shape))
@@ -196,10 +203,10 @@ def test_only_found_people_count_whatever_the_order():
 
 @SKELETONS
 def test_nobody_and_nothing(skeleton):
-    nobody = ground_truth_of([], skeleton)
-    assert person_strata(nobody) == joint_masks(nobody, skeleton) == {}
+    no_persons = ground_truth_of([], skeleton)
+    assert person_strata(no_persons) == joint_masks(no_persons, skeleton) == {}
     nothing, no_index = results_of([], skeleton), np.zeros(0, dtype=int)
-    assert joint_strata(nobody, nothing, no_index, skeleton) == {}
+    assert joint_strata(no_persons, nothing, no_index, skeleton) == {}
     gt = ground_truth_of(people(skeleton, 4), skeleton)
     assert joint_strata(gt, nothing, no_index, skeleton) == {}
     assert joint_strata(gt, found(gt, gt.keypoints_xy), np.full(4, -1), skeleton) == {}
@@ -210,7 +217,7 @@ LEFT_SHOULDER, RIGHT_HIP, HEAD = (CROWDPOSE14.joints.index(n) for n in ("left_sh
 
 def athletes(count: int) -> GroundTruth:
     """Instances with a torso of 100 px, all joints labelled."""
-    gt = truth_with(np.full((count, 14), 2), CROWDPOSE14)
+    gt = ground_truth_with(np.full((count, 14), 2), CROWDPOSE14)
     keypoints_xy = gt.keypoints_xy.copy()
     keypoints_xy[:, RIGHT_HIP] = keypoints_xy[:, LEFT_SHOULDER] + [60, 80]
     return replace(gt, keypoints_xy=keypoints_xy)
@@ -258,5 +265,5 @@ def test_no_torso_at_all():
     gt = ground_truth_of([], CROWDPOSE14)
     metrics = pck_torso(gt, results_of([], CROWDPOSE14), np.zeros(0, dtype=int), CROWDPOSE14)
     assert metrics == {"all": {"instances": 0, "left_out": 0, "joints": 0, "PCK": None}}
-    with pytest.raises(UserError, match="lone: no torso: expected left_shoulder, right_hip, got tail"):
+    with pytest.raises(UserError, match="lone: skeleton without a torso: expected left_shoulder, right_hip, got tail"):
         pck_torso(ground_truth_of([], LONE), results_of([], LONE), np.zeros(0, dtype=int), LONE)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dag.evaluation import Evaluation
 from dag.evaluation.coco.arrays import GroundTruth, Results, ground_truth_of, results_of
 from dag.evaluation.metrics import all_metrics, headline
 from dag.report.bootstrap import all_images, count, interval, metrics, resample
@@ -28,9 +29,9 @@ def test_weights_of_1_give_the_figures_themselves(boxes):
     results = results.take(np.arange(5, COUNT))
     if boxes == "detected":
         results = replace(results, person_id=np.full(len(results), -1))
-    counts = count(gt, results, COCO17, all_images([(gt, results)]))
+    counts = count(Evaluation(gt, results, COCO17), all_images([Evaluation(gt, results, COCO17)]))
     found = metrics(counts, np.ones(COUNT // 2))
-    expected = headline(all_metrics(gt, results, COCO17))
+    expected = headline(all_metrics(Evaluation(gt, results, COCO17)))
     assert {"AP_easy", "AP_hard", "AP_most_occluded", "PCK_occluded", "swap", "AR_L"} <= set(found) & set(expected)
     both = sorted(set(found) & set(expected))
     assert [found[name] for name in both] == pytest.approx([expected[name] for name in both], abs=1e-14)
@@ -47,8 +48,8 @@ def test_weights_are_photographs_drawn_again():
     persons = people(COCO17, COUNT)
     again = [replace(persons[k], image_id=int(c), person_id=n) for n, (c, k) in enumerate(rows)]
     copied = replace(results.take(chosen), image_id=copies, person_id=np.arange(len(rows)))
-    expected = headline(all_metrics(ground_truth_of(again, COCO17), copied, COCO17))
-    found = metrics(count(gt, results, COCO17, gt.image_ids), weights.astype(float))
+    expected = headline(all_metrics(Evaluation(ground_truth_of(again, COCO17), copied, COCO17)))
+    found = metrics(count(Evaluation(gt, results, COCO17), gt.image_ids), weights.astype(float))
     names = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "PCK_visible", "PCK_occluded", "jitter", "miss")
     assert [found[name] for name in names] == pytest.approx([expected[name] for name in names], abs=1e-12)
 
@@ -57,7 +58,7 @@ def test_interval_covers_a_known_case_and_is_the_seeds():
     """Half of the people are exactly right, one to an image: AR is a share, its interval that of a proportion."""
     persons = [replace(one, image_id=number) for number, one in enumerate(people(COCO17, 400))]
     gt, results = ground_truth_of(persons, COCO17), results_of(predict(persons[:200], 0.0), COCO17)
-    counts = count(gt, results, COCO17, gt.image_ids)
+    counts = count(Evaluation(gt, results, COCO17), gt.image_ids)
     drawn = resample([counts], 400, resamples=300, rng=np.random.default_rng(1))[0]["AR"]
     again, other = (resample([counts], 400, resamples=9, rng=np.random.default_rng(seed))[0]["AR"] for seed in (1, 2))
     assert again.tolist() == drawn[:9].tolist() != other.tolist()
@@ -67,7 +68,7 @@ def test_interval_covers_a_known_case_and_is_the_seeds():
 
 def test_differences_are_paired():
     gt, results = toy()
-    counts = count(gt, results, COCO17, gt.image_ids)
+    counts = count(Evaluation(gt, results, COCO17), gt.image_ids)
     first, second = resample([counts, counts], COUNT // 2, resamples=20, rng=np.random.default_rng(1))
     assert np.ptp(first["AP"]) > 0
     assert interval(second["AP"] - first["AP"]) == (0, 0)

@@ -167,7 +167,7 @@ def test_page_compares_experiments_without_a_network(project, tmp_path, monkeypa
     monkeypatch.chdir(project)
     path = write_report(["main", "better"], out=tmp_path / "report.html", people=3, resamples=40)
     read = read_experiments(["main", "better"], None, None)
-    expected = [headline(all_metrics(one.rows.ground_truth, one.results, COCO17)) for one in read]
+    expected = [headline(all_metrics(one.evaluation)) for one in read]
     with browser() as (page, complaints):
         page.goto(path.as_uri())
         rows = {

@@ -1,4 +1,4 @@
-"""The ground truth and what was found, as arrays: what every figure of this package is computed from."""
+"""Ground truth and results as arrays, from which all metrics are computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,18 +13,18 @@ from dag.skeleton import Skeleton
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """Annotated people, P of them, in any order; image pixels.
+    """P annotated persons, in any order; image pixels.
 
     Attributes:
-        image_ids: every image that is evaluated, also those without people, without repetition.
+        image_ids: unique ids of all evaluated images, including images without persons.
         image_id, person_id: of each person.
         keypoints_xy, visibility: joints; `Visibility` numbers.
         area: square pixels, the scale of OKS.
         bbox_xywh: left, top, width, height.
-        is_crowd: the row is a region, not a person.
-        num_keypoints: as the annotation states it; who has 0 is not looked for.
-        source: `Source` numbers, where a joint's label is from.
-        occluder: `Occluder` numbers, the true ones where they are known.
+        is_crowd: crowd regions.
+        num_keypoints: as stated by the annotation; persons with 0 are not evaluated.
+        source: `Source` numbers of the labels.
+        occluder: `Occluder` numbers, exact ones where the data set has them.
         crowd_index: CrowdPose's, of the image; NaN where unknown.
         max_iou: OCHuman's, of the person; NaN where unknown.
     """
@@ -47,18 +47,18 @@ class GroundTruth:
         return len(self.image_id)
 
     @property
-    def wanted(self) -> Bool[np.ndarray, " P"]:
-        """Whom a detector should find: no crowds, at least one labelled joint."""
+    def evaluated(self) -> Bool[np.ndarray, " P"]:
+        """Persons that predictions are compared with: at least one labelled joint, no crowd region."""
         return ~self.is_crowd & (self.num_keypoints > 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Poses that a model found, D of them, in any order; image pixels.
+    """D predicted poses of one output, in any order; image pixels.
 
     Attributes:
         image_id: of each pose.
-        person_id: the annotated person in whose box it was sought; -1 where the box is a detector's.
+        person_id: the annotated person whose box was used; -1 for a detector's box.
         keypoints_xy, joint_scores: joints.
         score: of the pose.
     """
@@ -73,14 +73,14 @@ class Results:
         return len(self.image_id)
 
     def take(self, index: Int[np.ndarray, " n"] | Bool[np.ndarray, " D"]) -> "Results":
-        """Some of them, in the order of `index`."""
+        """The results that `index` selects, in its order."""
         return replace(self, **{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
 def ground_truth_of(
     persons: Sequence[PersonAnnotation], skeleton: Skeleton, image_ids: Sequence[int] = ()
 ) -> GroundTruth:
-    """Rows as arrays; `image_ids`: images that are evaluated too, though nobody may be on them."""
+    """Annotations as arrays; `image_ids`: further evaluated images, which may have no persons."""
     joints = len(skeleton)
     image_id = np.array([person.image_id for person in persons], dtype=np.int64)
     occluders = [p.occluder if p.gt_occluder is None else p.gt_occluder for p in persons]

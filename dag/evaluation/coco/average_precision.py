@@ -1,6 +1,6 @@
 """Average precision and recall of keypoints: COCO's metrics (pycocotools, `COCOeval`), for any strata of people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +29,8 @@ class Curves:
     """Precision and recall in S strata and at T thresholds.
 
     Attributes:
-        precision: at `RECALLS`, never rising; NaN in a stratum without people.
-        recall: the highest; NaN as well.
+        precision: at `RECALLS`, non-increasing; NaN in a stratum without persons.
+        recall: the highest; NaN in a stratum without persons.
     """
 
     precision: Float[np.ndarray, "S T 101"]
@@ -38,15 +38,15 @@ class Curves:
 
 
 def coco_metrics(persons: Sequence[PersonAnnotation], predictions: Sequence[Prediction], skeleton: Skeleton) -> Metrics:
-    """COCO metrics of predictions against rows; None where there is nobody to find (pycocotools' -1).
+    """COCO metrics of predictions against annotations; None without evaluated persons (pycocotools' -1).
 
-    Rows without keypoints and crowds are ignored as COCO ignores them. At most 20 predictions of an image count.
+    Annotations without keypoints and crowds are ignored, as in COCO. At most 20 predictions of an image count.
     """
     return average_precision(ground_truth_of(persons, skeleton), results_of(predictions, skeleton), skeleton)
 
 
 def average_precision(gt: GroundTruth, results: Results, skeleton: Skeleton) -> Metrics:
-    """`METRICS` of results against the ground_truth, with the skeleton's sigmas; None where there is nobody to find."""
+    """`METRICS` of results against the ground truth, with the skeleton's sigmas; None without evaluated persons."""
     pairs = pair_up(gt, results, skeleton.sigma_array)
     counted, unmatched_counts = area_strata(gt, results, pairs)
     curves = curves_of(results, pairs, match(gt, pairs, counted, unmatched_counts), counted)
@@ -56,30 +56,11 @@ def average_precision(gt: GroundTruth, results: Results, skeleton: Skeleton) -> 
     return {name: metrics[name] for name in METRICS}
 
 
-def strata_precision(
-    gt: GroundTruth, results: Results, skeleton: Skeleton, strata: Mapping[str, Bool[np.ndarray, " P"]]
-) -> dict[str, dict[str, float | int | None]]:
-    """AP, AP50, AP75, AR and number of `people` of each stratum of people.
+def concerned_results(stratum: Bool[np.ndarray, " P"], gt: GroundTruth, results: Results) -> Bool[np.ndarray, " D"]:
+    """Results that count as false positives in a stratum of persons if they match no person.
 
-    Instances of other strata are ignored, and so is what matches them. A result that matches nobody is wrong in the
-    stratum of the person in whose box it was sought; where that is not known, in those that somebody of its image
-    is in.
+    Those whose box belongs to a person of the stratum; for a detector's boxes, those in images with such a person.
     """
-    if not strata:
-        return {}
-    pairs = pair_up(gt, results, skeleton.sigma_array)
-    counted = np.stack([mask & gt.wanted for mask in strata.values()])
-    unmatched_counts = np.stack([concerns(mask, gt, results)[pairs.order] for mask in strata.values()])
-    curves = curves_of(results, pairs, match(gt, pairs, counted, unmatched_counts), counted)
-    names = ("AP", "AP50", "AP75", "AR")
-    metrics = [stratum_metrics(curves, number) for number in range(len(strata))]
-    return {
-        stratum: {"instances": int(counted[number].sum()), **{name: metrics[number][name] for name in names}}
-        for number, stratum in enumerate(strata)
-    }
-
-
-def concerns(stratum: Bool[np.ndarray, " P"], gt: GroundTruth, results: Results) -> Bool[np.ndarray, " D"]:
     by_person = np.isin(results.person_id, gt.person_id[stratum])
     by_image = np.isin(results.image_id, gt.image_id[stratum])
     return np.where(np.isin(results.person_id, gt.person_id), by_person, by_image)
@@ -88,29 +69,29 @@ def concerns(stratum: Bool[np.ndarray, " P"], gt: GroundTruth, results: Results)
 def area_strata(
     gt: GroundTruth, results: Results, pairs: Pairs
 ) -> tuple[Bool[np.ndarray, "S P"], Bool[np.ndarray, "S R"]]:
-    """COCO's `AREAS`: who is counted, and which unmatched results are: those whose joints span such an area."""
+    """Persons and results that count in each of COCO's `AREAS`; of results, those whose joints span such an area."""
     width, height = (np.ptp(np.ascontiguousarray(axis), axis=1) for axis in np.moveaxis(results.keypoints_xy, -1, 0))
     spans = (width * height)[pairs.order]
     inside = [[(low <= area) & (area <= high) for low, high in AREAS.values()] for area in (gt.area, spans)]
-    return np.stack(inside[0]) & gt.wanted, np.stack(inside[1])
+    return np.stack(inside[0]) & gt.evaluated, np.stack(inside[1])
 
 
 def curves_of(results: Results, pairs: Pairs, matches: Matches, counted: Bool[np.ndarray, "S P"]) -> Curves:
     """Precision over recall from matches (pycocotools, `COCOeval.accumulate`)."""
     order = np.argsort(-results.score[pairs.order], kind="stable")
-    people = counted.sum(1)
+    persons = counted.sum(1)
     shape = matches.person.shape[:2]
     precision, recall = np.full((*shape, len(RECALLS)), np.nan), np.full(shape, np.nan)
     for stratum, step in np.ndindex(shape):
-        if people[stratum] == 0:
+        if persons[stratum] == 0:
             continue
-        asked = order[~matches.ignored[stratum, step, order]]
-        right = matches.person[stratum, step, asked] >= 0
-        found = np.cumsum(right)
-        # Read off at right results only: between them precision falls and recall stays.
-        at = np.flatnonzero(right)
-        rising = found[at] / people[stratum]
-        best = np.maximum.accumulate((found[at] / (at + 1 + np.spacing(1)))[::-1])[::-1]
+        ranked = order[~matches.ignored[stratum, step, order]]
+        correct = matches.person[stratum, step, ranked] >= 0
+        true_positives = np.cumsum(correct)
+        # Read off at correct results only: between them precision falls and recall stays.
+        at = np.flatnonzero(correct)
+        rising = true_positives[at] / persons[stratum]
+        best = np.maximum.accumulate((true_positives[at] / (at + 1 + np.spacing(1)))[::-1])[::-1]
         place = np.searchsorted(rising, RECALLS)
         precision[stratum, step] = np.append(best, 0.0)[place]
         recall[stratum, step] = rising[-1] if len(at) else 0.0

@@ -1,4 +1,4 @@
-"""COCO files of any origin, checked and as arrays. Whatever is wrong is named with the entry it is in."""
+"""COCO annotations and results files of any origin, validated and read into arrays."""
 
 import gc
 import re
@@ -12,13 +12,10 @@ import numpy as np
 from jaxtyping import Float
 from msgspec import Struct
 
-from dag.annotation import Source
+from dag.annotation import BOX_AREA_FRACTION, Source
 from dag.errors import UserError
 from dag.evaluation.coco.arrays import GroundTruth, Results
 from dag.skeleton import SKELETONS, Skeleton
-
-BOX_FRACTION = 0.53
-"""Of a box's area: what takes the place of the segment's area where there is none (CrowdPose's evaluator)."""
 
 
 class _Image(Struct, gc=False):
@@ -59,7 +56,7 @@ class _Result(Struct, gc=False):
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """Python's collector would look through the numbers read so far again and again: a third of all reading."""
+    """Disable Python's garbage collector: scanning the numbers read so far takes a third of the reading time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -73,12 +70,12 @@ def _collector_off() -> Iterator[None]:
 def read_ground_truth(
     source: str | Path | dict[str, Any], *, area_from_box: bool = False, skeleton: Skeleton | None = None
 ) -> tuple[GroundTruth, Skeleton]:
-    """Instances of COCO annotations, given by path or as their content.
+    """Read COCO annotations, given by path or as their content.
 
-    Without `num_keypoints` the labelled joints are counted; without `iscrowd` nobody is a crowd.
+    Without `num_keypoints` the labelled joints are counted; without `iscrowd` no annotation is a crowd.
 
     Args:
-        area_from_box: the area is `BOX_FRACTION` of the box, whatever the file says.
+        area_from_box: take `BOX_AREA_FRACTION` of the box as the area, instead of the file's.
         skeleton: of the joints; None: the known one whose joint names the category has.
 
     Raises:
@@ -89,7 +86,7 @@ def read_ground_truth(
     skeleton = skeleton or _skeleton_of(content, where)
     rows = content.annotations
     if len(categories := {row.category_id for row in rows}) > 1:
-        raise UserError("people of several categories", where=where, expected="one", got=sorted(categories))
+        raise UserError("annotations of several categories", where=where, expected="one", got=sorted(categories))
     crowd_index = {image.id: image.crowdIndex for image in content.images}
     for number, row in enumerate(rows):
         if row.image_id not in crowd_index:
@@ -103,7 +100,9 @@ def read_ground_truth(
     counts = zip(rows, (visibility > 0).sum(1).tolist())
     image_id = np.array([row.image_id for row in rows], dtype=np.int64)
     area = (
-        boxes[:, 2:].prod(1) * BOX_FRACTION if area_from_box else np.array([row.area for row in rows], dtype=np.float64)
+        boxes[:, 2:].prod(1) * BOX_AREA_FRACTION
+        if area_from_box
+        else np.array([row.area for row in rows], dtype=np.float64)
     )
     gt = GroundTruth(
         image_ids=np.unique(np.array(list(crowd_index), dtype=np.int64)),
@@ -127,7 +126,7 @@ def read_ground_truth(
 def read_results(source: str | Path | list[dict[str, Any]], gt: GroundTruth, skeleton: Skeleton) -> Results:
     """COCO results, given by path or as their content: `image_id`, `category_id`, `keypoints` (x, y, score), `score`.
 
-    `person_id`, where given, says in whose box a pose was sought.
+    `person_id`, where given, is the annotation whose box was used.
 
     Raises:
         UserError: not a list of results, or one that is wrong: of an unknown image, with too many or too few

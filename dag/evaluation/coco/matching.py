@@ -1,4 +1,4 @@
-"""Which result is which person: COCO's greedy matching (pycocotools, `COCOeval.evaluateImg`), vectorised."""
+"""Matching of results to persons: COCO's greedy matching (pycocotools, `COCOeval.evaluateImg`), vectorised."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from jaxtyping import Bool, Float, Int
 from dag.evaluation.coco.arrays import GroundTruth, Results
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
-"""OKS from which a result is right; AP is the mean over them."""
+"""OKS thresholds of a true positive; AP is the mean over them."""
 MAX_RESULTS = 20
-"""Results of an image that count, the highest scores first."""
-PART = 4096
-"""Pairs whose similarity is computed at once: what fits into a processor's cache."""
-ABOUT = 0.1
-"""OKS from which a result is about a person, right or wrong (Ronchi & Perona, ICCV 2017)."""
+"""Maximum number of results of an image, the highest scores first."""
+CHUNK = 4096
+"""Number of pairs whose OKS is computed at once, so that they fit into the processor's cache."""
+ASSIGNED_OKS = 0.1
+"""OKS from which a result is assigned to a person, correct or not (Ronchi & Perona, ICCV 2017)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +22,11 @@ class Pairs:
     """Every counted result with every person of its image.
 
     Attributes:
-        order: indices into the results that count: by image, then by falling score, ties as they came.
-        rank: of each of `order` among the results of its image.
-        result: of each pair, a place in `order`; rising.
-        person: of each pair, an index into the ground truth; rising within a result.
-        oks: of each pair.
+        order: indices of the counted results, by image, then by falling score, ties in the given order.
+        rank: rank of each entry of `order` within its image.
+        result: position in `order` of each pair's result; non-decreasing.
+        person: index of each pair's person; increasing within a result.
+        oks: OKS of each pair.
     """
 
     order: Int[np.ndarray, " R"]
@@ -39,7 +39,7 @@ class Pairs:
 def pair_up(
     gt: GroundTruth, results: Results, sigmas: Float[np.ndarray, " J"], max_results: int | None = MAX_RESULTS
 ) -> Pairs:
-    """Results and people of the same image, with their similarity; `max_results` None: all count."""
+    """Pair results with the persons of their image and compute their OKS; `max_results` None: all results count."""
     order = np.lexsort((-results.score, results.image_id))  # stable
     first = np.searchsorted(results.image_id[order], results.image_id[order])
     rank = np.arange(len(order)) - first
@@ -51,31 +51,31 @@ def pair_up(
     result = np.repeat(np.arange(len(order)), count)
     within = np.arange(len(result)) - np.repeat(np.cumsum(count) - count, count)
     person = by_image[np.repeat(start, count) + within]
-    parts = [slice(first, first + PART) for first in range(0, len(person), PART)]
-    found_xy = results.keypoints_xy
-    similarities = [_similarity(gt, person[part], found_xy[order[result[part]]], sigmas) for part in parts]
+    parts = [slice(first, first + CHUNK) for first in range(0, len(person), CHUNK)]
+    predicted_xy = results.keypoints_xy
+    similarities = [_similarity(gt, person[part], predicted_xy[order[result[part]]], sigmas) for part in parts]
     return Pairs(order, rank, result, person, np.concatenate(similarities) if parts else np.empty(0))
 
 
 def _similarity(
     gt: GroundTruth,
     person: Int[np.ndarray, " N"],
-    found_xy: Float[np.ndarray, "N J 2"],
+    predicted_xy: Float[np.ndarray, "N J 2"],
     sigmas: Float[np.ndarray, " J"],
 ) -> Float[np.ndarray, " N"]:
-    """OKS of pairs in pycocotools' order of operations, so that the last bit is the same.
+    """OKS of pairs in pycocotools' order of operations, so that results are bit-identical.
 
-    Where a person has no labelled joint, a joint is as far as it lies outside the box, grown by its own size on each
-    side. Pairs are summed in groups of equally many joints: a sum of numpy depends on how many numbers it adds.
+    For a person without labelled joints, the distance of a joint is that to the box, grown by its own size on each side.
+    Pairs are summed in groups with the same number of joints: the rounding of a numpy sum depends on its length.
     """
-    offset_x, offset_y = np.moveaxis(found_xy - gt.keypoints_xy[person], -1, 0)
+    offset_x, offset_y = np.moveaxis(predicted_xy - gt.keypoints_xy[person], -1, 0)
     labelled = gt.visibility[person] > 0
-    nobody = ~labelled.any(1)
-    if nobody.any():
-        far, (corner, size) = found_xy[nobody], np.split(gt.bbox_xywh[person[nobody], None], 2, axis=-1)
+    unlabelled = ~labelled.any(1)
+    if unlabelled.any():
+        far, (corner, size) = predicted_xy[unlabelled], np.split(gt.bbox_xywh[person[unlabelled], None], 2, axis=-1)
         outside = np.maximum(0, corner - size - far) + np.maximum(0, far - (corner + size * 2))
-        offset_x[nobody], offset_y[nobody] = np.moveaxis(outside, -1, 0)
-        labelled[nobody] = True
+        offset_x[unlabelled], offset_y[unlabelled] = np.moveaxis(outside, -1, 0)
+        labelled[unlabelled] = True
     exponent = (offset_x**2 + offset_y**2) / (sigmas * 2) ** 2 / (gt.area[person] + np.spacing(1))[:, None] / 2
     oks, count = np.empty(len(person)), labelled.sum(1)
     for joints in np.unique(count):
@@ -86,11 +86,11 @@ def _similarity(
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What became of every counted result, in S strata and at T thresholds.
+    """Outcome of every counted result in S strata and at T thresholds.
 
     Attributes:
         person: index into the ground truth of the matched person; -1 for none.
-        ignored: counts neither as right nor as wrong.
+        ignored: neither a true nor a false positive.
     """
 
     person: Int[np.ndarray, "S T R"]
@@ -104,14 +104,14 @@ def match(
     unmatched_counts: Bool[np.ndarray, "S R"],
     thresholds: Float[np.ndarray, " T"] = THRESHOLDS,
 ) -> Matches:
-    """Give each result, the highest score first, the free person that it resembles most.
+    """Match each result, by falling score, to the unmatched person with the highest OKS.
 
-    A person of the stratum goes before one who is not counted there; of equals the last wins. Crowd regions can be
-    matched any number of times.
+    Persons of the stratum take precedence over others; of equal OKS the last person wins. Crowd regions can be matched
+    any number of times.
 
     Args:
-        counted: people that are looked for in each stratum; the others are ignored, and what matches them too.
-        unmatched_counts: results that are wrong in each stratum if they match nobody; the others are ignored.
+        counted: evaluated persons of each stratum; the others are ignored, and so are results that match them.
+        unmatched_counts: results that are false positives in each stratum if unmatched; the others are ignored.
     """
     strata, steps = len(counted), len(thresholds)
     levels = np.minimum(thresholds, 1 - 1e-10)[:, None]
@@ -121,38 +121,38 @@ def match(
     likely = likely[np.argsort(pairs.rank[pairs.result[likely]], kind="stable")]
     ranks = pairs.rank[pairs.result[likely]]
     for step in np.split(likely, np.flatnonzero(np.diff(ranks)) + 1) if len(likely) else []:
-        who, close = pairs.person[step], pairs.oks[step]
+        persons, close = pairs.person[step], pairs.oks[step]
         results, start, count = np.unique(pairs.result[step], return_index=True, return_counts=True)
-        free = ~taken[:, :, who] | gt.is_crowd[who]
-        worth = np.where(free & (close >= levels), close, -1.0)
-        first_choice = np.where(counted[:, None, who], worth, -1.0)
-        found = np.maximum.reduceat(first_choice, start, axis=-1) >= 0
-        worth = np.where(np.repeat(found, count, axis=-1), first_choice, worth)
-        best = np.maximum.reduceat(worth, start, axis=-1)
-        last = np.where(worth == np.repeat(best, count, axis=-1), np.arange(len(step)), -1)
-        matched = who[np.maximum.reduceat(last, start, axis=-1)]
+        free = ~taken[:, :, persons] | gt.is_crowd[persons]
+        similarity = np.where(free & (close >= levels), close, -1.0)
+        first_choice = np.where(counted[:, None, persons], similarity, -1.0)
+        has_choice = np.maximum.reduceat(first_choice, start, axis=-1) >= 0
+        similarity = np.where(np.repeat(has_choice, count, axis=-1), first_choice, similarity)
+        best = np.maximum.reduceat(similarity, start, axis=-1)
+        last = np.where(similarity == np.repeat(best, count, axis=-1), np.arange(len(step)), -1)
+        matched = persons[np.maximum.reduceat(last, start, axis=-1)]
         person[:, :, results] = np.where(best >= 0, matched, -1)
         stratum, level, _ = np.nonzero(best >= 0)
         taken[stratum, level, matched[best >= 0]] = True
-    nobody = np.zeros((strata, 1), dtype=bool)
-    kept = np.append(counted, nobody, 1)[np.arange(strata)[:, None, None], person]
+    no_person = np.zeros((strata, 1), dtype=bool)
+    kept = np.append(counted, no_person, 1)[np.arange(strata)[:, None, None], person]
     return Matches(person, np.where(person >= 0, ~kept, ~unmatched_counts[:, None]))
 
 
-def persons_of_results(gt: GroundTruth, results: Results, sigmas: Float[np.ndarray, " J"]) -> Int[np.ndarray, " D"]:
-    """For each result the person it is about, an index into the ground_truth, or -1; nobody has two.
+def assigned_persons(gt: GroundTruth, results: Results, sigmas: Float[np.ndarray, " J"]) -> Int[np.ndarray, " D"]:
+    """Index of the person that each result is assigned to; -1 for none. A person has at most one result.
 
-    That is the person in whose box it was sought (the best scored of several) or, where boxes are a detector's, the
-    person that matching at an OKS of `ABOUT` gives it. Crowds and people without labelled joints have no results.
+    With ground-truth boxes, the person whose box was used (the highest score of several results); with a detector's
+    boxes, the person matched at an OKS of `ASSIGNED_OKS`. Crowds and persons without labelled joints have no result.
     """
-    about = np.full(len(results), -1)
+    assigned = np.full(len(results), -1)
     if (results.person_id >= 0).any():
         order = np.argsort(-results.score, kind="stable")
         ids, first = np.unique(results.person_id[order], return_index=True)
         _, ours, theirs = np.intersect1d(gt.person_id, ids, return_indices=True)
-        about[order[first[theirs]]] = ours
+        assigned[order[first[theirs]]] = ours
     else:
         pairs = pair_up(gt, results, sigmas, max_results=None)
-        everyone = np.ones((1, len(pairs.order)), dtype=bool)
-        about[pairs.order] = match(gt, pairs, gt.wanted[None], everyone, np.array([ABOUT])).person[0, 0]
-    return np.where(np.append(gt.wanted, False)[about], about, -1)
+        all_results = np.ones((1, len(pairs.order)), dtype=bool)
+        assigned[pairs.order] = match(gt, pairs, gt.evaluated[None], all_results, np.array([ASSIGNED_OKS])).person[0, 0]
+    return np.where(np.append(gt.evaluated, False)[assigned], assigned, -1)

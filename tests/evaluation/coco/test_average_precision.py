@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from dag.convert.coco import coco_dict, read_coco, write_coco
-from dag.evaluation import evaluate_keypoints
+from dag.evaluation import Evaluation, evaluate_keypoints
 from dag.evaluation.coco.arrays import ground_truth_of, results_of
-from dag.evaluation.coco.average_precision import METRICS, average_precision, coco_metrics, strata_precision
+from dag.evaluation.coco.average_precision import METRICS, average_precision, coco_metrics
 from dag.evaluation.coco.files import read_ground_truth, read_results
+from dag.evaluation.metrics import person_stratum_metrics
 from dag.files import read_json, write_json
 from dag.prediction import coco_results
 from dag.skeleton import COCO17, CROWDPOSE14
@@ -121,7 +122,7 @@ def test_nothing_found_is_0_and_nobody_to_find_is_none():
 
 
 def test_photographs_without_people_count():
-    """A pose where nobody is lowers precision, once it is better scored than the right ones."""
+    """A pose where no_persons is lowers precision, once it is better scored than the right ones."""
     persons = people(COCO17, 2)
     found = [replace(pose, score=0.5) for pose in predict(persons, 0.0)]
     ghost = replace(found[0], image_id=77, person_id=-1, score=0.9)
@@ -135,18 +136,20 @@ def test_ap_of_a_stratum_is_its_peoples_alone():
     strata = {"first": first, "last": ~first}
     good, bad = predict(persons, 0.0), predict(persons, 9.0)
     for found, expected in ((good[:6] + bad[6:], (1.0, 0.0)), (bad[:6] + good[6:], (0.0, 1.0))):
-        metrics = strata_precision(gt, results_of(found, COCO17), COCO17, strata)
+        metrics = person_stratum_metrics(Evaluation(gt, results_of(found, COCO17), COCO17, strata))
         assert (metrics["first"]["AP"], metrics["last"]["AP"]) == expected
         assert metrics["first"]["instances"] == 6
 
 
 def test_strata_without_known_people_go_by_photograph():
-    """As CrowdPose's evaluator: a pose that resembles nobody is wrong in the band of its image."""
+    """As CrowdPose's evaluator: a pose that resembles no_persons is wrong in the band of its image."""
     persons = people(COCO17, 8)
     gt, first = ground_truth_of(persons, COCO17), np.arange(8) < 4
     found = [replace(pose, score=0.5, person_id=-1) for pose in predict(persons, 0.0)]
     ghost = replace(predict(persons, 9.0)[0], person_id=-1, score=0.9)
-    metrics = strata_precision(gt, results_of([*found, ghost], COCO17), COCO17, {"first": first, "last": ~first})
+    metrics = person_stratum_metrics(
+        Evaluation(gt, results_of([*found, ghost], COCO17), COCO17, {"first": first, "last": ~first})
+    )
     assert metrics["first"]["AP"] == pytest.approx(4 / 5)
     assert metrics["last"]["AP"] == 1.0
 
@@ -172,6 +175,6 @@ def test_rows_of_coco_are_the_file(real_data):
 
 
 def test_evaluation_needs_no_torch():
-    modules = "dag.evaluation.metrics, dag.evaluation.protocol, dag.inference.mean_pose, dag.evaluation.coco.files"
+    modules = "dag.evaluation.metrics, dag.inference.mean_pose, dag.evaluation.coco.files"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -58,10 +58,10 @@ BAD = {
     "annotation of no image": ({"ground_truth": _truth(image_id=9)}, "annotation 1: unknown image: .*, got 9"),
     "annotation too short": ({"ground_truth": _truth(keypoints=[1] * 50)}, "annotation 1: keypoints of wrong length"),
     "id twice": ({"ground_truth": _truth(id=1)}, "ground truth: annotation id twice: .*, got 1"),
-    "two categories": ({"ground_truth": _truth(category_id=2)}, r"people of several categories: .*\[1, 2\]"),
+    "two categories": ({"ground_truth": _truth(category_id=2)}, r"annotations of several categories: .*\[1, 2\]"),
     "protocol": (
         {"protocol": "mpii"},
-        "^unknown protocol: expected one of coco, crowdpose, ochuman, lsp_extended, metrics, got 'mpii'$",
+        "^unknown protocol: expected one of coco, crowdpose, ochuman, lsp_extended, synthetic, got 'mpii'$",
     ),
 }
 
@@ -103,7 +103,7 @@ def test_no_results_are_all_0():
     metrics = evaluate_keypoints(coco_dict(people(COCO17, 20), COCO17), [])
     assert {metrics[name] for name in ("AP", "AP50", "AP75", "AR", "AR50", "AR75")} == {0.0}
     assert metrics["diagnosis.all.joints"] == 0
-    assert metrics["diagnosis.all.not_found"] == sum(p.num_keypoints for p in people(COCO17, 20))
+    assert metrics["diagnosis.all.not_predicted"] == sum(p.num_keypoints for p in people(COCO17, 20))
 
 
 def test_annotations_without_counts_and_crowd_flags_are_counted():
