@@ -25,7 +25,7 @@ from dag.cache.build import write_cache
 from dag.convert.coco import read_coco
 from dag.parallel import Workers
 from dag.params import load_params
-from dag.parsing.masks import MaskParser
+from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import build_pool
 from dag.skeleton import COCO17
 from dag.synthetic.coco import write_synthetic

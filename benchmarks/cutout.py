@@ -21,7 +21,7 @@ from dag.annotation import PersonAnnotation, Visibility
 from dag.convert.coco import read_coco
 from dag.image import read_image
 from dag.masks import PartMap
-from dag.parsing.masks import MaskParser
+from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import by_image, cut_out
 from dag.pool.pool import Cutout
 from dag.pool.quality import Quality, measured

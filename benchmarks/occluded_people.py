@@ -28,7 +28,7 @@ from dag.models.pose import DagPose
 from dag.models.weights import load_model
 from dag.parallel import Workers
 from dag.params import load_params
-from dag.parsing.masks import MaskParser
+from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import build_pool
 from dag.skeleton import Skeleton
 

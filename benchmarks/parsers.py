@@ -26,8 +26,8 @@ from dag.image import read_image
 from dag.masks import HumanParser, PartMap, decode_mask
 from dag.parsing.labels import WORN, translation
 from dag.parsing.load import load_parser
-from dag.parsing.network import NetworkParser, padded_window
-from dag.parsing.parts import Parts
+from dag.parsing.network_parser import NetworkParser, padded_window
+from dag.parsing.label_maps import Parts
 from dag.pool.build import by_image
 from dag.skeleton import COCO17
 from dag.stage import progress

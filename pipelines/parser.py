@@ -10,10 +10,10 @@ from dag.errors import UserError
 from dag.files import sha256, whole_folder, write_json
 from dag.params import load_params
 from dag.parsing.ce2p import Ce2p
-from dag.parsing.checkpoint import load_parsing_weights
-from dag.parsing.folder import save_parser
+from dag.parsing.weights import load_parsing_weights
+from dag.parsing.save import save_parser
 from dag.parsing.labels import common_labels
-from dag.parsing.parts import Parts
+from dag.parsing.label_maps import Parts
 from dag.parsing.training.crops import PartCrops
 from dag.parsing.training.metrics import parsing_metrics
 from dag.parsing.training.module import ParserTraining, measure

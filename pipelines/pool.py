@@ -12,7 +12,7 @@ from dag.parsing.load import load_parser
 from dag.pool.build import build_pool, pool_metrics
 from dag.pool.pool import Pool
 from dag.pool.quality import write_quality
-from dag.sheets.drawing import write_pool_sheet
+from dag.sheets.pool import write_pool_sheet
 from dag.stage import run
 
 
@@ -29,12 +29,12 @@ def pool(annotations: Path, parser: str, out: Path, quality: Path, metrics: Path
         **params.pool.model_dump(exclude={"parser"}),
         workers=Workers(params.engine.workers, params.engine.backend, params.engine.cluster),
     )
-    metrics = pool_metrics(qualities)
+    summary = pool_metrics(qualities)
     write_quality(quality, qualities)
-    write_json(metrics, metrics)
+    write_json(metrics, summary)
     write_pool_sheet(sheet, Pool(out), skeleton)
-    if not metrics["accepted"]:
-        typer.echo(f"warning: the pool is empty; of {len(people)} people rejected: {metrics['rejected']}", err=True)
+    if not summary["accepted"]:
+        typer.echo(f"warning: the pool is empty; of {len(people)} people rejected: {summary['rejected']}", err=True)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from dag.image import read_image_table
 from dag.parallel import Workers
 from dag.params import load_params
 from dag.relabel.candidates import write_candidates
-from dag.relabel.decide import relabel as relabel_joints
-from dag.relabel.evidence import learn, learned_from, relabel_metrics
-from dag.relabel.predictions import read_poses
+from dag.relabel.relabel import relabel_persons as relabel_joints
+from dag.relabel.evidence import fit_evidence, fitting_persons
+from dag.relabel.metrics import relabel_metrics
+from dag.relabel.model_poses import read_model_poses
 from dag.relabel.recovery import recovery
-from dag.relabel.reviewed import apply, with_reviews
+from dag.relabel.apply import apply_candidates, apply_decisions
 from dag.relabel.reviews import read_decisions, write_decisions
 from dag.sheets.relabel import write_candidate_sheet
 from dag.stage import run

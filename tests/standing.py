@@ -18,7 +18,7 @@ JOINTS = np.array(
 
 
 def outline(left: int, top: int) -> Bool[np.ndarray, "220 200"]:
-    """The body's pixels on the photo."""
+    """The body's pixels on the image."""
     canvas = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     xy = (JOINTS + (left, top)).astype(np.int32)
     cv2.circle(canvas, xy[0].tolist(), 13, 1, -1)
@@ -72,7 +72,7 @@ def standing(
     )
 
 
-def photo(*masks: Bool[np.ndarray, "220 200"]) -> np.ndarray:
+def image(*masks: Bool[np.ndarray, "220 200"]) -> np.ndarray:
     """Bright bodies, yellow down to row 125 and red below, on black."""
     image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     for mask in masks:

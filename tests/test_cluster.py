@@ -16,18 +16,18 @@ from distributed import Client
 from dag.annotation import write_annotations
 from dag.errors import UserError
 from dag.parallel import Workers
-from dag.parsing.masks import MaskParser
+from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import build_pool
 from dag.relabel.candidates import write_candidates
-from dag.relabel.decide import relabel
-from dag.relabel.reviewed import apply
+from dag.relabel.relabel import relabel_persons
+from dag.relabel.apply import apply_candidates
 from dag.skeleton import COCO17
 from tests.cache.test_build import _bytes, _cache
 from tests.imports import ROOT
 from tests.makers import make_toy_set
 from tests.pool.test_build import everybody, root  # noqa: F401, a fixture
 from tests.pool.test_quality import LIMITS
-from tests.relabel.test_decide import NOTHING, rows_of_all_kinds
+from tests.relabel.scenes import MASKS_ONLY, persons_of_all_kinds
 
 
 class Cluster:
@@ -135,12 +135,12 @@ def test_relabel(cluster: Cluster, tmp_path: Path) -> None:
     rows = [
         replace(row, image_id=10 * copy + row.image_id, person_id=1000 * copy + row.person_id)
         for copy in range(100)
-        for row in rows_of_all_kinds()
+        for row in persons_of_all_kinds()
     ]
     files = []
     for workers in (Workers(1), LosesOne(cluster)):
-        found = relabel(rows, COCO17, NOTHING, margin=2.0, min_confidence=0.8, workers=workers)
-        write_annotations(tmp_path / "rows", apply(rows, found, COCO17), COCO17)
+        found = relabel_persons(rows, COCO17, MASKS_ONLY, margin=2.0, min_confidence=0.8, workers=workers)
+        write_annotations(tmp_path / "rows", apply_candidates(rows, found, COCO17), COCO17)
         write_candidates(tmp_path / "queue", found)
         files.append([(tmp_path / name).read_bytes() for name in ("rows", "queue")])
     assert files[0] == files[1]

@@ -28,7 +28,7 @@ def test_python_of_the_readme_runs() -> None:
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names: dict = {}
     exec(code, names)
-    model = names["build_model"]("hrnet_tiny", adam=True, graph=True)
+    model = names["build_model"]("hrnet_tiny", adam=True, graph=True).eval()
     assert model(torch.rand(1, 3, 128, 96)).refined_xy.shape == (1, 17, 2)
 
 

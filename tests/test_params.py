@@ -29,7 +29,7 @@ def test_input_size_is_width_then_height() -> None:
     [
         ("invalid_annotations: stop", "bad_row: stop", "unknown key 'bad_row' in convert, known: invalid_annotations"),
         ("seed: 1\n\nrender", "seeed: 1\n\nrender", "unknown key 'seeed' in the top level, known: seed, render"),
-        ("people: 4", "peoples: 4", "unknown key 'peoples' in render.synthetic, known: train, val"),
+        ("max_persons: 4", "max_person: 4", "unknown key 'max_person' in render.synthetic, known: train, val"),
         ("min_size: 10", "min_siz: 10", "unknown key 'min_siz' in cache.mask_joints, known: p, min_count"),
         ("epochs: 21", "epochs: many", "train.epochs: Input should be a valid integer, got 'many'"),
         ("adam: true ", "adam: 1 ", "model.adam: Input should be a valid boolean, got 1"),

@@ -1,4 +1,4 @@
-"""The crop cache: decoded, padded person crops with occluded renderings, made once and read memory-mapped."""
+"""Building of the crop cache: decoded, padded person crops with occluded renderings."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ from dag.cache.crops import canvas_size
 from dag.cache.shards import MANIFEST, is_sound
 from dag.cache.tasks import MADE_BY, Plan, check_room, make_shard, note_path, person_bytes
 from dag.errors import UserError
-from dag.files import inside, read_json, sha256, write_json
+from dag.files import read_json, sha256, write_json
 from dag.parallel import Workers
 from dag.pool.pool import Pool
 from dag.stage import progress
 
-# Sizes of `mask_joints` are meant for an input of this height (192 x 256).
+# Sizes of `mask_joints` refer to an input of this height (192 x 256).
 REFERENCE_HEIGHT = 256
 
 
@@ -40,31 +40,31 @@ def write_cache(
     seed: int,
     workers: Workers,
 ) -> dict[str, Any]:
-    """Write the crops of all trainable people of the train split; the folder appears whole or not at all.
+    """Write the crops of all trainable persons of the train split; the folder appears whole or not at all.
 
-    Same inputs, same bytes, whoever the workers are. They write the shards themselves; memory does not grow with the
-    number of people. What `folder` or a killed run holds of the same cache is kept, if every byte of it is right.
+    Same inputs give the same bytes for any workers, which write the shards themselves; memory does not grow with the
+    number of persons. Intact shards of a killed run with the same inputs, parameters and code are kept.
 
     Args:
         folder: shards and manifest go here.
-        persons_path: person rows.
+        persons_path: annotations (parquet).
         pool_path: cut-out people.
         root: data root of the images.
         input_wh: network input, width and height in pixels.
         margin: canvas over input, per side.
-        variants: occluded renderings a person, beside the clean one.
-        shard_mb: megabytes a shard, about; small sets have smaller ones.
+        variants: occluded renderings of each person, beside the clean one.
+        shard_mb: approximate size of a shard in megabytes; small sets have smaller ones.
         mask: probability `p` and the keywords of `mask_joints`, sizes for an input 256 pixels high.
         paste: probability `p` and the keywords of `paste_instance`.
         seed: of all randomness.
-        workers: share the shards.
+        workers: processes among which the shards are divided.
 
     Returns:
         The manifest.
 
     Raises:
-        UserError: nobody to train on, an unreadable image, an empty pool although `paste["p"]` is not 0, or no
-            room. Nothing is left of what was written, and `folder` is as before.
+        UserError: no persons to train on, an unreadable image, an empty pool although `paste["p"]` is not 0, or no
+            room. Nothing is written then, and `folder` is unchanged.
     """
     rows = read_annotation_table(persons_path, "train")
     if paste["p"]:
@@ -72,7 +72,7 @@ def write_cache(
     canvas_wh = canvas_size(input_wh, margin)
     plan = Plan(rows, canvas_wh, variants, shard_mb)
     if not plan.files:
-        raise UserError("nobody to train on", where=persons_path, expected="people with labelled joints", got=0)
+        raise UserError("no persons to train on", where=persons_path, expected="persons with labelled joints", got=0)
     shape = {"input_wh": input_wh, "variants": variants, "mask": dict(mask), "paste": dict(paste), "seed": seed}
     sources = {"persons": sha256(persons_path), "pool": sha256(pool_path)}
     shaped_by = {**sources, **shape, "margin": margin, "shard_mb": shard_mb, "made_by": MADE_BY}
@@ -86,7 +86,7 @@ def write_cache(
         made_by=MADE_BY,
     )
     with _resumed_folder(Path(folder)) as work:
-        shards = _kept(work, Path(folder), digest)
+        shards = _resumed(work, digest)
         tasks = _tasks(plan, work.resolve(), shards, seed, person_bytes(canvas_wh, variants))
         for entry in workers.map(make, tasks, "shards", len(plan.files) - len(shards)):
             shards[entry["file"]] = entry
@@ -98,8 +98,6 @@ def write_cache(
             "instances": sum(plan.people),
             "crops": sum(plan.people) * (variants + 1),
             "shards": [shards[file] for file in plan.files],
-            "shaped_by": shaped_by,
-            "hash": digest,
         }
         write_json(work / MANIFEST, manifest)
         _clear(work, {MANIFEST, *plan.files})
@@ -115,22 +113,20 @@ def _tasks(plan: Plan, folder: Path, done: Container[str], seed: int, size: int)
         yield folder / plan.files[shard], rows, targets, plan.others(rows, seed)
 
 
-def _kept(work: Path, folder: Path, digest: str) -> dict[str, dict[str, Any]]:
-    """Entries of sound shards of the same cache, by file: of a killed run in `work`, or linked there from `folder`."""
-    kept: dict[str, dict[str, Any]] = {}
-    for source in (work, folder):
-        entries = [entry for entry in _entries(source, digest) if entry["file"] not in kept]
-        for entry in progress(entries, f"check {source}") if entries else ():
-            if is_sound(source, entry):
-                kept[entry["file"]] = entry
-                if source is folder:
-                    _link(inside(folder, entry["file"]), inside(work, entry["file"]))
+def _resumed(work: Path, digest: str) -> dict[str, dict[str, Any]]:
+    """Entries of the intact shards that a killed run of the same cache left in `work`, by file; the rest is removed."""
+    entries = _entries(work, digest)
+    kept = {
+        entry["file"]: entry
+        for entry in (progress(entries, f"check {work}") if entries else ())
+        if is_sound(work, entry)
+    }
     _clear(work, {*kept, *(note_path(Path(file)).name for file in kept)})
     return kept
 
 
 def _entries(folder: Path, digest: str) -> list[dict[str, Any]]:
-    """What a folder's manifest and notes list, where they are of this cache."""
+    """Entries of the notes in a folder that belong to this cache."""
     entries = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -142,17 +138,8 @@ def _entries(folder: Path, digest: str) -> list[dict[str, Any]]:
     return entries
 
 
-def _link(source: Path, target: Path) -> None:
-    """A second name of a file, so that it takes no room twice; a copy where the file system cannot."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def _clear(folder: Path, keep: Container[str]) -> None:
-    """Remove what killed workers left."""
+    """Remove everything else."""
     for path in folder.iterdir():
         if path.name not in keep:
             path.unlink()

@@ -3,9 +3,7 @@
 import re
 from typing import Any
 
-import numpy as np
 import pycocotools.mask
-from jaxtyping import Int64
 
 from dag.convert.validation import is_finite, is_non_negative_int
 
@@ -57,25 +55,3 @@ def _fits(counts: str, pixels: int) -> bool:
     except ValueError:
         return False
     return True
-
-
-FIRST, MORE = 48, 32
-
-
-def decode_counts(text: str) -> Int64[np.ndarray, " R"]:
-    """Lengths of the runs outside and inside a mask, in turns, of a compressed string.
-
-    Six bits a character: five of the number, lowest first, and one that says whether more follow; the last character's
-    highest bit is the sign. From the fourth number on it is a difference to the last but one. As `rleFrString`
-    (cocoapi, common/maskApi.c).
-    """
-    characters = np.frombuffer(text.encode(), dtype=np.uint8) - FIRST
-    ends = np.flatnonzero(characters < MORE)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends + 1 - starts
-    place = np.arange(len(characters)) - np.repeat(starts, lengths)
-    counts = np.add.reduceat((characters & 31).astype(np.int64) << 5 * place, starts)
-    counts -= (characters[ends] >> 4 & 1).astype(np.int64) << 5 * lengths
-    counts[1::2] = counts[1::2].cumsum()
-    counts[2::2] = counts[2::2].cumsum()
-    return counts

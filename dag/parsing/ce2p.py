@@ -3,7 +3,7 @@
 A ResNet whose last stage is dilated (stride 16), a pyramid of pooled context, a decoder that adds low-level features, a
 branch that draws the edges between parts, and a prediction from both. Layers and their names are those of the published
 SCHP networks (Li et al., TPAMI 2020; GoGoDuck912/Self-Correction-Human-Parsing, networks/AugmentCE2P.py), so that their
-checkpoints load: see `dag.parsing.checkpoint`.
+checkpoints load: see `dag.parsing.weights`.
 """
 
 from dataclasses import dataclass

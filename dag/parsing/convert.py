@@ -14,7 +14,7 @@ from dag.convert.validation import Fault, stop_on_faults
 from dag.errors import UserError
 from dag.files import write_json
 from dag.image import file_hash
-from dag.parsing.parts import LabelMap, encode_labels, write_parts
+from dag.parsing.label_maps import LabelMap, encode_labels, write_label_maps
 from dag.stage import progress
 
 
@@ -33,7 +33,7 @@ class Source:
     labels: Path
 
 
-def convert_parts(
+def convert_label_maps(
     root: Path,
     sources: Sequence[Source],
     read: Callable[[Path], UInt8[np.ndarray, "H W"]],
@@ -77,7 +77,7 @@ def convert_parts(
         stop_on_faults(faults)
     if not rows:
         raise UserError("no label maps", where=root, expected="at least one good map", got=f"{len(faults)} faults")
-    write_parts(out, rows, dataset=dataset, labels=labels)
+    write_label_maps(out, rows, dataset=dataset, labels=labels)
     images = dict(Counter(row.split for row in rows))
     dropped = [asdict(fault) for fault in faults]
     write_json(report, {"images": images, "labels": len(labels), "incomplete": incomplete, "dropped": dropped})

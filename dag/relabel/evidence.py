@@ -9,9 +9,8 @@ import numpy as np
 from dag.annotation import Occluder, PersonAnnotation, Visibility
 from dag.relabel.calibration import calibrate, model_errors
 from dag.relabel.candidates import ACCEPTED, QUEUED, Candidate
-from dag.relabel.decide import Evidence
 from dag.relabel.occluder import OCCLUDER_OF, Reason
-from dag.relabel.predictions import Poses
+from dag.relabel.model_poses import ModelPoses
 from dag.relabel.prior import fit_prior
 from dag.skeleton import Skeleton
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dag.annotation import PersonAnnotation
-from dag.relabel.incomplete import fit_incomplete
+from dag.relabel.gaussian import fit_gaussian
 from dag.skeleton import Skeleton
 
 POSES_A_CLUSTER = 100

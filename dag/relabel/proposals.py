@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from dag.annotation import PersonAnnotation
-from dag.relabel.predictions import Poses
+from dag.relabel.model_poses import ModelPoses
 from dag.relabel.prior import PosePrior, conditional
 from dag.skeleton import Skeleton
 

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float
 
 from dag.annotation import Occluder, PersonAnnotation
 from dag.relabel.baselines import BASELINES
-from dag.relabel.calibration import CHI_SQUARE, Calibration, Known, is_recovered, recovered
-from dag.relabel.decide import Evidence
+from dag.relabel.calibration import CHI_SQUARE, Calibration, Known, recovered
+from dag.relabel.evaluated_proposals import is_recovered
+from dag.relabel.evidence import Evidence
 from dag.relabel.proposals import oks_units
 from dag.skeleton import Skeleton
 

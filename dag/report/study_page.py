@@ -26,7 +26,7 @@ Found = Mapping[tuple[str, int], Metrics]
 
 @dataclass(frozen=True)
 class Line:
-    """A figure of an output of a row.
+    """A metric of an output of a row.
 
     Attributes:
         values: by seed.
@@ -35,7 +35,7 @@ class Line:
 
     row: str
     output: str
-    figure: str
+    metric: str
     values: Mapping[int, float]
     differences: Mapping[int, float]
 
@@ -61,20 +61,20 @@ def read_runs(runs: Sequence[Run], protocol: str) -> tuple[Found, list[str]]:
     return found, missing
 
 
-def study_lines(study: Study, found: Found, figure: str) -> list[Line]:
-    """A line for each row and output that has the figure, in the study's order."""
+def study_lines(study: Study, found: Found, metric: str) -> list[Line]:
+    """A line for each row and output that has the metric, in the study's order."""
     first = next(iter(study.rows))
-    base = {seed: _headline(found[first, seed]).get(figure) for seed in study.seeds if (first, seed) in found}
+    base = {seed: _headline(found[first, seed]).get(metric) for seed in study.seeds if (first, seed) in found}
     lines = []
     for row in study.rows:
         runs = {seed: found[row, seed] for seed in study.seeds if (row, seed) in found}
         for output in dict.fromkeys(name for outputs in runs.values() for name in outputs if name != LEFT_OUT):
-            known = {seed: outputs.get(output, {}).get(figure) for seed, outputs in runs.items()}
+            known = {seed: outputs.get(output, {}).get(metric) for seed, outputs in runs.items()}
             values = {seed: value for seed, value in known.items() if value is not None}
             pairs = {seed: (value, base.get(seed)) for seed, value in values.items()}
             differences = {seed: value - other for seed, (value, other) in pairs.items() if other is not None}
             if values:
-                lines.append(Line(row, output, figure, values, differences))
+                lines.append(Line(row, output, metric, values, differences))
     return lines
 
 
@@ -113,7 +113,7 @@ def _cells(line: Line, first: str) -> tuple[str, str]:
 def write_study(
     out: Path, title: str, study: Study, found: Found, missing: Sequence[str], metrics: Sequence[str]
 ) -> None:
-    """Write a page with the table and a chart a figure, whole or not at all; it needs no network."""
+    """Write a page with the table and a chart a metric, whole or not at all; it needs no network."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

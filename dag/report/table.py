@@ -14,22 +14,22 @@ GROUPS = {
         "AP50": "AP, right from OKS .50",
         "AP75": "AP, right from OKS .75",
         "AR": "AR",
-        "AP_M": "AP, people of 32² to 96² pixels",
-        "AP_L": "AP, people of more than 96² pixels",
+        "AP_M": "AP, persons of 32² to 96² pixels",
+        "AP_L": "AP, persons of more than 96² pixels",
     },
     "Poses by occlusion and crowding": {
         "AP_hidden_none": "AP, no joint occluded",
         "AP_hidden_third": "AP, up to 1/3 of the joints occluded",
         "AP_hidden_two_thirds": "AP, 1/3 to 2/3 occluded",
         "AP_hidden_most": "AP, more than 2/3 occluded",
-        "AP_most_occluded": "AP, most occluded third of the people",
+        "AP_most_occluded": "AP, most occluded third of the persons",
         "AP_easy": "AP, easy",
         "AP_medium": "AP, medium",
         "AP_moderate": "AP, moderate",
         "AP_hard": "AP, hard",
     },
-    "Joints of people found": {"PCK_visible": "PCK, visible", "PCK_occluded": "PCK, occluded"},
-    "Errors, share of the joints of people found (less is better)": {
+    "Joints of persons with a prediction": {"PCK_visible": "PCK, visible", "PCK_occluded": "PCK, occluded"},
+    "Errors, fraction of the joints of persons with a prediction (lower is better)": {
         "jitter": "jitter",
         "inversion": "inversion",
         "swap": "swap",
@@ -57,15 +57,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of every experiment.
+    """One metric of every experiment.
 
     Attributes:
-        numbers: of how many people or joints it is, for each experiment.
+        numbers: number of persons or joints that it is computed from, for each experiment.
         values: of each experiment.
         differences: of each but the first: its value minus the first's.
     """
 
-    figure: str
+    metric: str
     label: str
     numbers: tuple[int, ...]
     values: tuple[Cell, ...]
@@ -78,12 +78,12 @@ def table(counts: Sequence[Counts], samples: Sequence[Samples]) -> dict[str, lis
     Args:
         samples: `resample` of `counts`: the n-th of every experiment is of the same images.
     """
-    whole = [metrics(one, np.ones(len(one.people["AP"]))) for one in counts]
+    whole = [metrics(one, np.ones(len(one.persons["AP"]))) for one in counts]
     rows = {
         group: [
-            Row(figure, label, *_cells(figure, counts, whole, samples))
-            for figure, label in labels.items()
-            if all(figure in found and not np.isnan(found[figure]) for found in whole)
+            Row(metric, label, *_cells(metric, counts, whole, samples))
+            for metric, label in labels.items()
+            if all(metric in found and not np.isnan(found[metric]) for found in whole)
         ]
         for group, labels in GROUPS.items()
     }
@@ -91,11 +91,11 @@ def table(counts: Sequence[Counts], samples: Sequence[Samples]) -> dict[str, lis
 
 
 def _cells(
-    figure: str, counts: Sequence[Counts], whole: Sequence[dict[str, float]], samples: Sequence[Samples]
+    metric: str, counts: Sequence[Counts], whole: Sequence[dict[str, float]], samples: Sequence[Samples]
 ) -> tuple[tuple[int, ...], tuple[Cell, ...], tuple[Cell, ...]]:
-    values = [Cell(found[figure], *interval(drawn[figure])) for found, drawn in zip(whole, samples)]
+    values = [Cell(found[metric], *interval(drawn[metric])) for found, drawn in zip(whole, samples)]
     differences = [
-        Cell(found[figure] - whole[0][figure], *interval(drawn[figure] - samples[0][figure]))
+        Cell(found[metric] - whole[0][metric], *interval(drawn[metric] - samples[0][metric]))
         for found, drawn in zip(whole[1:], samples[1:])
     ]
-    return tuple(one.number(figure) for one in counts), tuple(values), tuple(differences)
+    return tuple(one.number(metric) for one in counts), tuple(values), tuple(differences)

@@ -108,7 +108,7 @@ def serve_review(
     collect(reviews_path, journal)
     inputs = {"loader": "review", "queue": _absolute(queue_path), "persons": _absolute(persons_path)}
     inputs |= {"images_root": _absolute(images_root), "reviews": _absolute(reviews_path), "journal": str(journal)}
-    inputs |= {"reviewer": reviewer, "split": split, "instances": people}
+    inputs |= {"reviewer": reviewer, "split": split, "people": people}
     where: dict[str, Any] = {"address": "127.0.0.1", "port": port, "database_port": database_port}
     try:
         _serve(inputs, **where, state_dir=state_dir, ready=ready or _say, page="review?view=queue", plugins=PLUGIN)

@@ -41,7 +41,7 @@ def build_dataset(
 
     Fields of a sample: `ground_truth` and one field an output (`fo.Keypoints`, one label a pose, see
     `prediction_label`), `relabelled`, `as_annotated` (people whose labels were changed, before that), `boxes`,
-    `segmentation`; `image_id`, `people` with keypoints, `occluded_share` of their labelled joints, number of
+    `segmentation`; `image_id`, `people` with keypoints, `occlusion_ratio` of their labelled joints, number of
     `relabelled_joints`, `worst_oks` (lowest of a person, headline output). With `compared`, poses of the second output
     have `oks_change`, their OKS less that of the first output's pose of the same person, and a sample has the lowest.
 
@@ -112,7 +112,7 @@ def _declare(dataset: fo.Dataset, outputs: Sequence[str]) -> None:
         dataset.add_sample_field(f"{field}.detections.person_id", fo.IntField)
     for field in ("image_id", "instances", "relabelled_joints"):
         dataset.add_sample_field(field, fo.IntField)
-    for field in ("occluded_share", *(["worst_oks", "oks_change"] if outputs else [])):
+    for field in ("occlusion_ratio", *(["worst_oks", "oks_change"] if outputs else [])):
         dataset.add_sample_field(field, fo.FloatField)
 
 
@@ -158,7 +158,7 @@ def _sample(file: str, people: Sequence[PersonAnnotation], poses: Poses, headlin
         metadata=fo.ImageMetadata(width=first.image_width, height=first.image_height, num_channels=3),
         image_id=first.image_id,
         people=sum(person.num_keypoints > 0 for person in people),
-        occluded_share=occluded / labelled if labelled else None,
+        occlusion_ratio=occluded / labelled if labelled else None,
         relabelled_joints=sum(int(labels.relabelled_joints(person).sum()) for person in people),
         **({"worst_oks": min(similarities, default=None)} if headline else {}),
         **({"oks_change": min(changes)} if changes else {}),

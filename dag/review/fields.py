@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 GROUND_TRUTH_FIELDS = ("ground_truth", "relabelled", "as_annotated", "boxes", "segmentation")
-METRIC_FIELDS = ("worst_oks", "oks_change", "occluded_share", "relabelled_joints", "instances")
+METRIC_FIELDS = ("worst_oks", "oks_change", "occlusion_ratio", "relabelled_joints", "instances")
 COLORS = {
     "ground_truth": "#00e676",
     "graph": "#ff4081",

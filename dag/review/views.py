@@ -21,7 +21,7 @@ def save_views(dataset: fo.Dataset, headline: str | None) -> None:
         _save_kinds(dataset, headline)
         _save_strata(dataset, headline)
         _save_changes(dataset, headline)
-    occluded = dataset.match(ViewField("occluded_share") > 0).sort_by("occluded_share", reverse=True)
+    occluded = dataset.match(ViewField("occlusion_ratio") > 0).sort_by("occlusion_ratio", reverse=True)
     dataset.save_view("most occluded", occluded, description="largest share of occluded joints first")
     relabelled = dataset.match(ViewField("relabelled_joints") > 0).sort_by("relabelled_joints", reverse=True)
     dataset.save_view("relabelled", relabelled, description="most joints with a changed label first")

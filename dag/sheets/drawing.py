@@ -1,4 +1,4 @@
-"""Contact sheets: many small pictures on one, for a person to judge."""
+"""Drawing of contact sheets: small images side by side, with captions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from dag.annotation import Visibility
 from dag.files import whole_file
-from dag.geometry import pixel_of
-from dag.pool.pool import Cutout, Pool
-from dag.skeleton import Skeleton
 
 CAPTION = 16
 GREYS = (150, 205)
@@ -19,38 +15,18 @@ BONE, VISIBLE, OCCLUDED = (40, 90, 255), (0, 200, 60), (255, 90, 0)
 JPEG_QUALITY = 90
 
 
-def write_pool_sheet(path: str | Path, pool: Pool | Sequence[Cutout], skeleton: Skeleton, *, most: int = 80) -> None:
-    """Write `cutout_tile`s of the pool, evenly chosen where there are more than `most`."""
-    chosen = np.unique(np.linspace(0, len(pool) - 1, min(len(pool), most)).round().astype(int))
-    tiles = [cutout_tile(pool[int(number)], skeleton, width=180, height=260) for number in chosen]
-    write_sheet(path, tiles or [caption(np.full((60, 360, 3), 255, np.uint8), "no cut-out was accepted")])
-
-
 def write_sheet(
     path: str | Path, tiles: Sequence[UInt8[np.ndarray, "H W 3"]], columns: int = 8, quality: int = JPEG_QUALITY
 ) -> None:
-    """Write RGB pictures of one size as the rows of a JPEG, whole or not at all."""
+    """Write RGB images of one size as a grid in a JPEG, whole or not at all."""
     columns = min(columns, len(tiles))
     blank = np.full_like(tiles[0], 255)
     filled = [*tiles, *[blank] * (-len(tiles) % columns)]
     rows = [np.concatenate(filled[start : start + columns], axis=1) for start in range(0, len(filled), columns)]
-    picture = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
-    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    sheet = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
+    jpeg = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     with whole_file(path) as partial:
         partial.write_bytes(jpeg.tobytes())
-
-
-def cutout_tile(cutout: Cutout, skeleton: Skeleton, *, width: int, height: int) -> UInt8[np.ndarray, "height width 3"]:
-    """A cut-out on a checkerboard with bones and joints (green: visible, orange: occluded) and its person id below."""
-    inner_width, inner_height = width - 4, height - CAPTION - 4
-    scale = min(inner_width / cutout.parts.shape[1], inner_height / cutout.parts.shape[0])
-    size = tuple(max(int(side * scale), 1) for side in cutout.parts.shape[::-1])
-    small = _resize_premultiplied(cutout.rgba, size)
-    tile = checkerboard(width, height)
-    inner = tile[2 : 2 + size[1], 2 : 2 + size[0]]
-    inner[:] = np.minimum(inner * (1 - small[..., 3:]) + small[..., :3] + 0.5, 255).astype(np.uint8)
-    _draw_joints(tile, cutout, skeleton, scale)
-    return caption(tile, str(cutout.person_id))
 
 
 def checkerboard(width: int, height: int, side: int = 8) -> UInt8[np.ndarray, "height width 3"]:
@@ -60,26 +36,7 @@ def checkerboard(width: int, height: int, side: int = 8) -> UInt8[np.ndarray, "h
 
 
 def caption(tile: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture with a line of text on white at its lower edge."""
+    """The image with a line of text on white at its lower edge."""
     tile[-CAPTION:] = 255
     origin = (3, tile.shape[0] - 4)
     return cv2.putText(tile, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-
-
-def _resize_premultiplied(rgba: UInt8[np.ndarray, "H W 4"], size: tuple[int, ...]) -> np.ndarray:
-    """Colour times opacity in grey levels, and opacity from 0 to 1: background does not bleed into the edge."""
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    premultiplied = np.concatenate([rgba[..., :3] * alpha, alpha], axis=2)
-    kind = cv2.INTER_AREA if size[0] < rgba.shape[1] else cv2.INTER_LINEAR
-    return cv2.resize(premultiplied, size, interpolation=kind)
-
-
-def _draw_joints(tile: UInt8[np.ndarray, "H W 3"], cutout: Cutout, skeleton: Skeleton, scale: float) -> None:
-    xy = pixel_of((cutout.keypoints_xy + 0.5) * scale - 0.5 + 2).tolist()
-    labelled = cutout.visibility > 0
-    for a, b in skeleton.bone_index:
-        if labelled[a] and labelled[b]:
-            cv2.line(tile, xy[a], xy[b], BONE, 1, cv2.LINE_AA)
-    for joint in np.flatnonzero(labelled):
-        colour = VISIBLE if cutout.visibility[joint] == Visibility.VISIBLE else OCCLUDED
-        cv2.circle(tile, xy[joint], 2, colour, -1, cv2.LINE_AA)

@@ -1,10 +1,11 @@
-"""Several processes that train one model: what they tell each other. Alone, each function does nothing.
+"""Communication between the processes that train one model. Without other processes they do nothing.
 
-The processes see the batches that one process would see: process r of n takes every n-th person of each batch, from
-person r on. Gradients are those of one process up to rounding: `fraction_of_all` weighs each process's mean by how much
-it stands for, and DDP averages. What batch normalisation sees of a batch differs by the device. On CUDA it is the whole
-batch (torch's SyncBatchNorm), as the number of devices must not shape a result. On a CPU, where torch has none, each
-process sees its own part, and the running statistics are the first process's.
+Process r of n takes every n-th person of each batch, starting at person r, so that together the processes see the
+batches of a single process. Gradients equal those of one process up to rounding: `relative_counts` weights the mean
+loss of each process, and DDP averages the gradients. Batch normalisation depends on the device. On CUDA it uses the
+statistics of the whole batch (torch's SyncBatchNorm), because the number of devices must not shape a result. On a CPU,
+where torch has no synchronised version, each process normalises its own part, and the running statistics are those of
+process 0.
 """
 
 from collections.abc import Iterable
@@ -18,52 +19,55 @@ from torch import distributed as dist
 T = TypeVar("T")
 
 
-def processes() -> tuple[int, int]:
-    """This process's number and how many there are."""
+def rank_and_world_size() -> tuple[int, int]:
+    """The rank of this process and the number of processes; (0, 1) without a process group."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
-def fraction_of_all(own: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Own counts over the mean count of all processes; 1 where nobody has any.
+def relative_counts(counts: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Counts of this process divided by their mean over all processes; 1 where all counts are 0.
+
+    The mean over the elements of all processes equals the mean over processes of `relative_counts` times the process's
+    own mean. Needs a process group.
 
     Args:
-        own: what this process's means are taken over. A mean over all is then the mean over the processes of share
-            times own mean.
+        counts: numbers of elements that this process takes its means over.
     """
-    total = own.clone()
+    total = counts.clone()
     dist.all_reduce(total)
-    return torch.where(total > 0, own * processes()[1] / total.clamp(min=1), 1.0)
+    return torch.where(total > 0, counts * rank_and_world_size()[1] / total.clamp(min=1), 1.0)
 
 
-def sum_of_all(value: Tensor) -> Tensor:
-    """The sum over the processes, without gradient; the value itself where there is one process."""
+def all_reduce_sum(value: Tensor) -> Tensor:
+    """The sum of a tensor over the processes, without gradient."""
     value = value.detach().clone()
-    if processes()[1] > 1:
+    if rank_and_world_size()[1] > 1:
         dist.all_reduce(value)
     return value
 
 
-def gathered(items: list[T]) -> list[T]:
-    """The items of all processes, in the order of the processes."""
-    if processes()[1] == 1:
+def all_gather(items: list[T]) -> list[T]:
+    """The items of all processes, in the order of the ranks."""
+    world_size = rank_and_world_size()[1]
+    if world_size == 1:
         return items
-    parts: list[Any] = [None] * processes()[1]
+    parts: list[Any] = [None] * world_size
     dist.all_gather_object(parts, items)
     return [item for part in parts for item in part]
 
 
-def from_first(value: T) -> T:
-    """The value that the first process has."""
-    if processes()[1] == 1:
+def broadcast(value: T) -> T:
+    """The value of process 0."""
+    if rank_and_world_size()[1] == 1:
         return value
     values = [value]
     dist.broadcast_object_list(values)
     return values[0]
 
 
-def same_buffers(modules: Iterable[nn.Module]) -> None:
-    """Running statistics of the first process to all of them."""
-    if processes()[1] > 1:
+def broadcast_buffers(modules: Iterable[nn.Module]) -> None:
+    """Set the buffers (running statistics) of all processes to those of process 0."""
+    if rank_and_world_size()[1] > 1:
         for module in modules:
             for buffer in module.buffers():
                 dist.broadcast(buffer, 0)

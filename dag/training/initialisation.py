@@ -1,4 +1,4 @@
-"""The weights that a training starts from."""
+"""Initial weights of a training run from a checkpoint."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from dag.models.weights import load_weights
 
 
 def initialise(model: DagPose, path: str | Path) -> str:
-    """Load a checkpoint of this network, or of its backbone alone; what it lacks (attention, graph) stays as it is.
+    """Load a checkpoint of this network or of its backbone only; parts without weights in it are not changed.
 
     Returns:
-        What was loaded, in words.
+        One line that says what was loaded.
 
     Raises:
         UserError: the file cannot be read, or is of another backbone, head or skeleton.
@@ -20,9 +20,9 @@ def initialise(model: DagPose, path: str | Path) -> str:
     if report.mismatched:
         got = f"{len(report.mismatched)} entries of another shape, such as {report.mismatched[0]}"
         expected = "this backbone, head and number of joints"
-        do = "set train.weights to a checkpoint of this network, or of its backbone alone"
+        do = "set train.weights to a checkpoint of this network, or of its backbone only"
         raise UserError("weights of another network", where=path, expected=expected, got=got, do=do)
-    if lacking := [name for name in report.missing if name.startswith("backbone.")]:
-        got = f"{len(lacking)} entries missing, such as {lacking[0]}"
+    if missing := [name for name in report.missing if name.startswith("backbone.")]:
+        got = f"{len(missing)} entries missing, such as {missing[0]}"
         raise UserError("weights of another backbone", where=path, got=got, do="set model.backbone or train.weights")
     return str(report)

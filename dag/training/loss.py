@@ -1,4 +1,4 @@
-"""The losses of DAG: l_m (everyone's heatmaps) and l_p (refined coordinates). l_t is the head's own `loss`."""
+"""The losses l_m (multi-person heatmaps) and l_p (refined coordinates). l_t is the `loss` method of the head."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -9,9 +9,10 @@ def multi_person_loss(
     targets: Float[Tensor, "B J H W"],
     ignore: Bool[Tensor, "B H W"] | Float[Tensor, "B H W"],
 ) -> Float[Tensor, ""]:
-    """l_m: as `HeatmapHead.loss`, for everyone's joints.
+    """l_m: half the mean squared error of the heatmaps of all persons, as `HeatmapHead.loss`.
 
-    Nothing is asked where `ignore` is 1 (un-annotated people, crowds).
+    Args:
+        ignore: 1 where the error does not count (persons without keypoints, crowd regions).
     """
     error = (heatmaps.float() - targets) ** 2
     return 0.5 * (error * (1 - ignore.float())[:, None]).mean()
@@ -20,6 +21,6 @@ def multi_person_loss(
 def coordinate_loss(
     xy: Float[Tensor, "B J 2"], gt_xy: Float[Tensor, "B J 2"], labelled: Bool[Tensor, "B J"]
 ) -> Float[Tensor, ""]:
-    """l_p: mean absolute error of the labelled joints' coordinates, in the unit of the coordinates; 0 without any."""
+    """l_p: mean absolute error of the labelled joints' coordinates, in their unit; 0 without labelled joints."""
     error = (xy.float() - gt_xy).abs().sum(-1) * labelled
     return error.sum() / (2 * labelled.sum()).clamp(min=1)

@@ -11,7 +11,7 @@ from scipy.io.matlab import MatReadError
 
 from dag.errors import UserError
 from dag.params import load_params
-from dag.parsing.convert import Source, convert_parts, split_by_name
+from dag.parsing.convert import Source, convert_label_maps, split_by_name
 from dag.parsing.labels import WORN, translation
 from dag.stage import run
 
@@ -38,7 +38,7 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
         raise UserError("no label maps", where=labels, expected="*.mat", got="none")
     names = ("background", *(str(name[0]) for name in listed[1:]))
     splits, worn = split_by_name(list(files)), translation(names, WORN)
-    convert_parts(
+    convert_label_maps(
         root,
         [Source(splits[name], f"photos/{name}.jpg", files[name]) for name in sorted(files)],
         read_labels,

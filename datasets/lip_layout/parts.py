@@ -8,7 +8,7 @@ from PIL import Image
 
 from dag.errors import UserError
 from dag.params import load_params
-from dag.parsing.convert import Source, convert_parts, split_by_name
+from dag.parsing.convert import Source, convert_label_maps, split_by_name
 from dag.parsing.labels import LIP
 from dag.stage import run
 
@@ -27,7 +27,7 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
     if not sources:
         expected = "*.png, or {train,val}_segmentations/*.png, or {Training,Validation}/Category_ids/*.png"
         raise UserError("no label maps", where=labels, expected=expected, got="none")
-    convert_parts(
+    convert_label_maps(
         root,
         sources,
         read_labels,

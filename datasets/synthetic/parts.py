@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from dag.params import load_params
-from dag.parsing.convert import Source, convert_parts
+from dag.parsing.convert import Source, convert_label_maps
 from dag.parsing.labels import SYNTHETIC
 from dag.stage import run
 
@@ -15,7 +15,7 @@ from dag.stage import run
 def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
     """Collect `LABELS/<split>/<name>.png` with the images `ROOT/<split>/<name>.jpg`."""
     files = [path for split in ("train", "val") for path in sorted((labels / split).glob("*.png"))]
-    convert_parts(
+    convert_label_maps(
         root,
         [Source(path.parent.name, f"{path.parent.name}/{path.stem}.jpg", path) for path in files],
         read_labels,

@@ -43,7 +43,7 @@ def test_help_imports_nothing_heavy() -> None:
     [
         (("params", "use", "default"), "error: presets: no such folder; run dag-pose in the project's root"),
         (("params", "check"), "error: params.yaml: no such file; `dag-pose params use default` writes one"),
-        (("summary",), "error: results/evaluate: nothing was evaluated yet; run `dvc repro`"),
+        (("summary",), "error: params.yaml: no such file; `dag-pose params use default` writes one"),
         (("report",), "error: workspace: no params.yaml; run dag-pose in the project's root"),
         (("app",), "error: params.yaml: no such file"),
     ],

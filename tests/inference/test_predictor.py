@@ -13,7 +13,7 @@ from dag.boxes import boxes_of
 from dag.errors import UserError
 from dag.geometry import apply_affine, input_from_image, invert
 from dag.inference.predictor import cut_crop, predict_crops, predict_poses, to_image, torch_device
-from dag.models.heads.codecs import decode_quarter
+from dag.models.heads.codecs import decode_msra
 from dag.models.heads.heatmap import HeatmapHead
 from dag.models.pose import build_model
 from dag.skeleton import COCO17
@@ -139,7 +139,7 @@ def test_flip_test_as_written_out():
             expected[0, joint, :, column] = (plain[0, joint, :, column] + there) / 2
         expected_xy[0, joint] = (plain_xy[0, joint] + [23 - mirrored_xy[0, other, 0], mirrored_xy[0, other, 1]]) / 2
     xy, score, refined_xy = predict_crops(model, images, torch.from_numpy(COCO17.flip_index), flip=True)
-    decoded_xy, decoded_score = decode_quarter(torch.from_numpy(expected), 2.0)
+    decoded_xy, decoded_score = decode_msra(torch.from_numpy(expected), 2.0)
     torch.testing.assert_close(xy, decoded_xy * 4)
     torch.testing.assert_close(score, decoded_score)
     torch.testing.assert_close(refined_xy, torch.from_numpy(expected_xy))
@@ -176,7 +176,7 @@ def test_cuda_that_is_not_there_is_one_line():
 
 def test_hrnets_own_decoding(real_data):
     golden = np.load(real_data / "golden/heatmap_decoding.npz")
-    heatmap_xy, score = decode_quarter(torch.from_numpy(golden["heatmaps"]), 2.0)
+    heatmap_xy, score = decode_msra(torch.from_numpy(golden["heatmaps"]), 2.0)
     np.testing.assert_array_equal(score.numpy()[..., None].ravel(), golden["hrnet_score"].ravel())
     for xy, center, scale, expected in zip(heatmap_xy, golden["center"], golden["scale"], golden["hrnet_image_xy"]):
         input_map = input_from_image(center.astype(float), scale.astype(float) * 200, (192, 256))

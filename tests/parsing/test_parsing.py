@@ -16,9 +16,9 @@ from dag.image import read_image
 from dag.masks import decode_mask
 from dag.parsing.description import InputRule
 from dag.parsing.load import load_parser
-from dag.parsing.masks import MaskParser
-from dag.parsing.network import NetworkParser, input_size, interpolation, normalise, padded_window
-from dag.parsing.separate import separate, with_joints
+from dag.parsing.mask_parser import MaskParser
+from dag.parsing.network_parser import NetworkParser, input_size, interpolation, normalise, padded_window
+from dag.parsing.separation import separate, with_joints
 from dag.skeleton import COCO17
 from tests.imports import ROOT
 from tests.onnx_files import write_network

@@ -17,7 +17,7 @@ from scipy.io import loadmat, savemat
 from dag.errors import UserError
 from dag.image import file_hash
 from dag.parsing.labels import LIP, SYNTHETIC
-from dag.parsing.parts import Parts
+from dag.parsing.label_maps import Parts
 from tests.imports import ROOT
 
 

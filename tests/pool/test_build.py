@@ -16,14 +16,14 @@ from dag.augmentation.occlusion import check_pool
 from dag.errors import UserError
 from dag.parallel import Workers
 from dag.parsing.load import load_parser
-from dag.parsing.masks import MaskParser
+from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import build_pool, pool_metrics
 from dag.pool.pool import Pool
 from dag.pool.quality import Rejection, soft_alpha, write_quality
 from dag.skeleton import COCO17
 from tests.imports import ROOT
 from tests.standing import HEIGHT, WIDTH, image, outline, standing
-from tests.test_quality import LIMITS
+from tests.pool.test_quality import LIMITS
 
 
 def on(image_id: int, person: PersonAnnotation, **changes) -> PersonAnnotation:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dag.masks import PartMap, decode_mask
-from dag.parsing.masks import MaskParser
+from dag.parsing.mask_parser import MaskParser
 from dag.pool.quality import Quality, Rejection, measured, promised, rejection, soft_alpha, write_quality
 from dag.skeleton import COCO17, Skeleton
 from tests.standing import HEIGHT, JOINTS, WIDTH, outline, standing
@@ -117,7 +117,7 @@ def test_nothing_found_is_measured_too():
 
 
 @pytest.mark.parametrize(
-    ("synthetic", "reason"),
+    ("metrics", "reason"),
     [
         ({"height": 59.9}, Rejection.TOO_SMALL),
         ({"visible_joints": 7}, Rejection.FEW_VISIBLE),

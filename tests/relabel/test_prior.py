@@ -7,11 +7,12 @@ import pytest
 
 from dag.annotation import PersonAnnotation
 from dag.relabel.baselines import mean_pose, nearest_joint
-from dag.relabel.calibration import CHI_SQUARE, calibrate, is_recovered, model_errors
-from dag.relabel.decide import Evidence
+from dag.relabel.calibration import CHI_SQUARE, calibrate, model_errors
+from dag.relabel.evaluated_proposals import is_recovered
+from dag.relabel.evidence import Evidence
 from dag.relabel.evidence import learn
-from dag.relabel.incomplete import fit_incomplete
-from dag.relabel.predictions import Poses
+from dag.relabel.gaussian import fit_gaussian
+from dag.relabel.model_poses import ModelPoses
 from dag.relabel.prior import conditional, fit_prior
 from dag.relabel.proposals import oks_units, propose
 from dag.relabel.recovery import recovery

@@ -38,16 +38,23 @@ datasets: {toy: {root: photos}}
 evaluate:
   output: graph
   protocols:
-    toy_val: {dataset: toy, split: val, labels: data/annotations/toy.parquet, boxes: data/annotations/toy.parquet}
-    toy_test: {dataset: toy, split: test, labels: data/annotations/toy.parquet, boxes: data/annotations/toy.parquet}
+    toy_val: {dataset: toy, split: val, annotations: data/annotations/toy.parquet, boxes: data/annotations/toy.parquet}
+    toy_test: {dataset: toy, split: test, annotations: data/annotations/toy.parquet, boxes: data/annotations/toy.parquet}
 """
 STAGES = """
 stages:
+  predict:
+    foreach: ${evaluate.protocols}
+    do:
+      cmd: >-
+        python predict.py --protocol ${key} --annotations ${item.annotations} --images data/images/${item.dataset}.parquet
+        --boxes ${item.boxes} --out predictions/${key}
+      params: [error]
+      deps: [predict.py]
+      outs: ["predictions/${key}"]
   evaluate:
-    cmd: python predict.py
-    params: [error]
-    deps: [predict.py]
-    outs: [predictions/toy_val]
+    cmd: python evaluate.py
+    deps: [evaluate.py, predictions/toy_val]
     plots:
 """
 PREDICT = """
@@ -55,9 +62,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from ruamel.yaml import YAML
-from dag.evaluation.plots import write_plots
-from dag.evaluation.protocol import results_by_output
-from dag.evaluation.coco.arrays import ground_truth_of
 from dag.prediction import write_predictions
 from dag.skeleton import COCO17
 from tests.toy import people, predict
@@ -65,14 +69,25 @@ from tests.toy import people, predict
 persons = people(COCO17, 60)
 error = YAML().load(Path("params.yaml"))["error"]
 good = predict(persons, error, seed=round(10 * error))
-found = good + [replace(one, output="mean_pose") for one in predict(persons, 1.0)]
-write_predictions("predictions/toy_val/predictions.parquet", found, COCO17)
-write_plots("plots", ground_truth_of(persons, COCO17), results_by_output(found, COCO17), COCO17)
+predictions = good + [replace(one, output="mean_pose") for one in predict(persons, 1.0)]
+write_predictions(f"{sys.argv[-1]}/predictions.parquet", predictions, COCO17)
+"""
+EVALUATE = """
+from dag.evaluation import Evaluation
+from dag.evaluation.coco.arrays import ground_truth_of, results_by_output
+from dag.evaluation.plots import write_plots
+from dag.prediction import read_predictions
+from dag.skeleton import COCO17
+from tests.toy import people
+
+gt = ground_truth_of(people(COCO17, 60), COCO17)
+outputs = results_by_output(read_predictions("predictions/toy_val/predictions.parquet")[0], COCO17)
+write_plots("plots", {name: Evaluation(gt, results, COCO17) for name, results in outputs.items()})
 """
 PROPERTIES = {
     "precision_recall": ("recall", "precision"),
     "occlusion": ("occluded", "AP"),
-    "errors": ("share", "stratum"),
+    "errors": ("ratio", "stratum"),
     "joints": ("error", "joint"),
     "oks": ("low", "instances"),
 }
@@ -100,6 +115,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "params.yaml").write_text(PARAMS)
     (folder / "dvc.yaml").write_text(STAGES + "".join(plots))
     (folder / "predict.py").write_text(PREDICT)
+    (folder / "evaluate.py").write_text(EVALUATE)
     (folder / ".gitignore").write_text("/photos/\n/predictions/\n/dvc_plots/\n")
     (folder / "photos").mkdir()
     rng = np.random.default_rng(0)
@@ -171,8 +187,8 @@ def test_page_compares_experiments_without_a_network(project, tmp_path, monkeypa
     with browser() as (page, complaints):
         page.goto(path.as_uri())
         rows = {
-            row.get_attribute("data-figure"): [" ".join(cell.split()) for cell in row.locator("td").all_inner_texts()]
-            for row in page.locator("#metrics tr[data-figure]").all()
+            row.get_attribute("data-metric"): [" ".join(cell.split()) for cell in row.locator("td").all_inner_texts()]
+            for row in page.locator("#metrics tr[data-metric]").all()
         }
         sizes = page.evaluate("[...document.images].map(image => image.naturalWidth)")
         overlong = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
@@ -239,15 +255,15 @@ def test_dvc_draws_its_plots_without_a_network(project):
             {"experiments": ["main"], "protocol": "coco_val"},
             "^main: no such protocol: expected one of toy_val, toy_test, got 'coco_val'$",
         ),
-        ({"experiments": ["main"], "protocol": "toy_test"}, "^main, toy_test: nobody to judge by"),
+        ({"experiments": ["main"], "protocol": "toy_test"}, "^main, toy_test: no evaluated persons"),
         (
             {"experiments": ["main"], "output": "graph"},
             "^main: no such output: expected one of heatmap, mean_pose, got 'graph'$",
         ),
         (
             {"experiments": ["main", "other-rows"]},
-            "^other-rows, toy_val: judged on different rows than main: expected the same people, got 3 of 60 and 60 "
-            "that differ; evaluate both on the same rows$",
+            "^other-rows, toy_val: evaluated on different annotations than main: expected the same persons, got 3 of 60 and 60 "
+            "that differ; evaluate both on the same annotations$",
         ),
         ({"experiments": list("abcdefgh")}, "^too many experiments: expected at most 7, got 8$"),
         ({"charts": "nowhere"}, "^nowhere/precision_recall.json: no such chart; run dag-pose in the project's root$"),
@@ -256,7 +272,7 @@ def test_dvc_draws_its_plots_without_a_network(project):
 def test_errors_are_one_line_and_write_nothing(project, tmp_path, monkeypatch, arguments, text):
     monkeypatch.chdir(project)
     with pytest.raises(UserError, match=text):
-        write_report(**{"out": tmp_path / "report.html", "resamples": 2, "instances": 1, **arguments})
+        write_report(**{"out": tmp_path / "report.html", "resamples": 2, "people": 1, **arguments})
     assert not list(tmp_path.iterdir())
 
 
@@ -290,5 +306,5 @@ def test_folders_of_predictions(project, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"another skeleton: expected coco17, got crowdpose14$"):
         write_report([str(tmp_path)])
     write_predictions(tmp_path / "predictions.parquet", [], COCO17)
-    with pytest.raises(UserError, match=r", toy_val: predictions of nobody$"):
+    with pytest.raises(UserError, match=r", toy_val: no predictions$"):
         write_report([str(tmp_path)])

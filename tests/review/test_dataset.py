@@ -61,7 +61,7 @@ def test_every_photograph_is_a_sample_with_its_figures(scene: Scene, dataset: An
     assert [(sample.metadata.width, sample.metadata.height) for sample in samples] == [(WIDTH, HEIGHT)] * 3
     assert [sample.people for sample in samples] == [2, 2, 2]
     assert [sample.relabelled_joints for sample in samples] == [2, 4, 0]
-    assert [sample.occluded_share for sample in samples] == pytest.approx([5 / 32, 21 / 34, 0])
+    assert [sample.occlusion_ratio for sample in samples] == pytest.approx([5 / 32, 21 / 34, 0])
 
 
 def test_truth_has_nan_for_unlabelled_joints_and_names_visibility_and_occluder(scene: Scene, dataset: Any) -> None:

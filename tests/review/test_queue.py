@@ -32,7 +32,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[PersonA
 
 
 def read(folder: Path, *decisions: Decision, **changes: Any) -> tuple:
-    options = {"split": None, "instances": 2000} | changes
+    options = {"split": None, "people": 2000} | changes
     return read_queue(folder / "queue.parquet", folder / "annotations.parquet", decisions, **options)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from dag.annotation import PersonAnnotation, Source
 from dag.errors import UserError
-from dag.relabel.reviewed import apply, with_reviews
+from dag.relabel.apply import apply_candidates, apply_decisions
 from dag.relabel.reviews import Decision, read_decisions, read_lines
 from dag.review.app import serve_review
 from dag.review.database import running_database
@@ -179,8 +179,8 @@ def check_decisions(found: list[Decision], people: dict[int, PersonAnnotation]) 
 
 def check_rows(found: list[Decision], people: dict[int, PersonAnnotation]) -> None:
     """The relabel stage takes every decision."""
-    rows, unused = with_reviews([], list(people.values()), found, COCO17)
-    after = {person.person_id: person for person in apply(list(people.values()), rows, COCO17)}
+    rows, unused = apply_decisions([], list(people.values()), found, COCO17)
+    after = {person.person_id: person for person in apply_candidates(list(people.values()), rows, COCO17)}
     assert unused == []
     changed = {
         (number, COCO17.joints[joint]): (int(person.visibility[joint]), int(person.visibility_source[joint]))

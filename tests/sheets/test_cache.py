@@ -6,8 +6,8 @@ import numpy as np
 from dag.cache.shards import Shards
 from dag.sheets.cache import OTHERS, write_cache_sheet
 from dag.sheets.drawing import OCCLUDED, VISIBLE
+from tests.cache.test_build import _cache
 from tests.makers import make_toy_set
-from tests.test_cache import _cache
 
 
 def test_the_sheet_shows_people_with_their_joints(tmp_path: Path) -> None:

@@ -3,16 +3,8 @@
 import cv2
 import numpy as np
 
-from dag.sheets.drawing import (
-    BONE,
-    CAPTION,
-    OCCLUDED,
-    VISIBLE,
-    checkerboard,
-    cutout_tile,
-    write_pool_sheet,
-    write_sheet,
-)
+from dag.sheets.drawing import BONE, CAPTION, OCCLUDED, VISIBLE, checkerboard, write_sheet
+from dag.sheets.pool import cutout_tile, write_pool_sheet
 from dag.skeleton import COCO17
 from tests.makers import make_cutout
 

@@ -22,7 +22,7 @@ from dag.synthetic.coco import encode_jpeg, write_synthetic
 from dag.synthetic.render import render_image
 from tests.imports import ROOT
 
-SETTING = {"width": 320, "height": 240, "instances": 4}
+SETTING = {"width": 320, "height": 240, "max_persons": 4}
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from dag.synthetic.ground_truth import PARTS
 from dag.synthetic.raster import rasterize
 from dag.synthetic.render import MIN_AREA, SyntheticImage, render_image
 
-SETTING = {"width": 320, "height": 240, "instances": 4}
+SETTING = {"width": 320, "height": 240, "max_persons": 4}
 JOINT = {name: number for number, name in enumerate(COCO17.joints)}
 LEFT, RIGHT = (np.array([JOINT[pair[side]] for pair in COCO17.pairs]) for side in (0, 1))
 

@@ -97,7 +97,7 @@ def peaks(heatmaps: Float[Tensor, "B J H W"]) -> tuple[Float[Tensor, "B J 2"], F
     return torch.stack([index % width, index // width], -1).float(), height
 
 
-def decode_quarter(
+def decode_msra(
     heatmaps: Float[Tensor, "B J H W"], sigma: float
 ) -> tuple[Float[Tensor, "B J 2"], Float[Tensor, "B J"]]:
     """The highest pixel, moved a quarter pixel towards its higher neighbour.
@@ -213,7 +213,7 @@ CODECS = {
     "msra": Codec(  # generate_target of HRNet's lib/dataset/JointsDataset.py; mmpose: MSRAHeatmap
         spread=lambda c, size, sigma: _gaussian(_nearest(c), size, sigma) * _near(_nearest(c), size, sigma),
         place=_nearest,
-        decode=decode_quarter,
+        decode=decode_msra,
         aligned=False,
     ),
     "dark": Codec(spread=_gaussian, place=_as_it_is, decode=decode_dark, aligned=False),  # MSRAHeatmap(unbiased=True)

@@ -13,11 +13,11 @@ from dag.errors import UserError
 from dag.geometry import compose, input_from_image, mirror
 from dag.image import read_image
 from dag.parsing.labels import mirrored, translation
-from dag.parsing.parts import Parts
+from dag.parsing.label_maps import Parts
 from dag.stage import progress
 
 CONTEXT = 1.3
-"""Side of the square round a person over the longer side of its box, as `dag.parsing.network.CONTEXT` gives it."""
+"""Side of the square round a person over the longer side of its box, as `dag.parsing.network_parser.CONTEXT` gives it."""
 
 MIN_FRACTION = 0.01
 """Of the image's pixels; smaller pieces are not asked about."""

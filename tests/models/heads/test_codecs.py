@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dag.geometry import apply_affine, input_from_image, invert
-from dag.models.heads.codecs import CODECS, decode_quarter, smooth
+from dag.models.heads.codecs import CODECS, decode_msra, smooth
 from dag.models.heads.heatmap import HeatmapHead
 
 INPUT_HW, SIZE_HW = (256, 192), (64, 48)
@@ -44,7 +44,7 @@ def test_encodings_are_the_peers(name, sigma, key, real_data):
 
 def test_decoding_is_hrnets(real_data):
     golden = np.load(real_data / "golden/heatmap_decoding.npz")
-    xy, score = decode_quarter(torch.from_numpy(golden["heatmaps"]), 2.0)
+    xy, score = decode_msra(torch.from_numpy(golden["heatmaps"]), 2.0)
     np.testing.assert_array_equal(score.numpy(), golden["hrnet_score"][..., 0])
     for index in range(len(xy)):
         image_from_heatmap = invert(input_from_image(golden["center"][index], golden["scale"][index] * 200, (48, 64)))

@@ -17,7 +17,7 @@ from dag.errors import UserError
 from dag.image import file_hash
 from dag.parsing.ce2p import Ce2p, ParsingOutput
 from dag.parsing.load import load_parser
-from dag.parsing.parts import LabelMap, Parts, encode_labels, write_parts
+from dag.parsing.label_maps import LabelMap, Parts, encode_labels, write_label_maps
 from dag.parsing.training.crops import PartCrops, person_boxes
 from dag.parsing.training.loss import edge_map, overlap_loss, parsing_loss
 from dag.parsing.training.metrics import confusion, parsing_metrics
@@ -52,7 +52,7 @@ def table(folder: Path, splits: tuple[str, ...] = ("train", "train", "train", "v
         path = folder / f"photos/{number}.png"
         cv2.imwrite(str(path), image[..., ::-1])
         rows.append(LabelMap(split, f"photos/{number}.png", file_hash(path), encode_labels(labels + np.uint8(top))))
-    write_parts(folder / "parts/toy.arrow", rows, dataset="toy", labels=LABELS)
+    write_label_maps(folder / "parts/toy.arrow", rows, dataset="toy", labels=LABELS)
     return folder / "parts/toy.arrow"
 
 

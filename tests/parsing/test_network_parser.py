@@ -9,15 +9,15 @@ import torch
 
 from dag.errors import UserError
 from dag.parsing.ce2p import Ce2p
-from dag.parsing.folder import save_parser
+from dag.parsing.save import save_parser
 from dag.parsing.load import load_parser
-from dag.parsing.network import Network, NetworkParser
-from dag.parsing.torch_network import Ce2pNetwork
+from dag.parsing.network_parser import Network, NetworkParser
+from dag.parsing.ce2p_network import Ce2pNetwork
 from dag.skeleton import COCO17
 from tests.imports import ROOT
 from tests.onnx_files import write_network
 from tests.parsing.test_parsing import CHANNELS, describe
-from tests.standing import outline, photo, standing
+from tests.standing import outline, image, standing
 
 WINDOWS = [(0, 0, 90, 200), (55, 20, 70, 190), (110, 0, 90, 60), (7, 9, 90, 200), (190, 210, 1, 1)]
 """Two of one size, one wide, and one of a single pixel."""
@@ -49,7 +49,7 @@ def parser(request: pytest.FixtureRequest, tmp_path: Path) -> NetworkParser:
 @pytest.fixture
 def image() -> np.ndarray:
     noise = np.random.default_rng(0).integers(0, 60, (220, 200, 3), dtype=np.uint8)
-    return photo(outline(10, 25), outline(110, 25)) // 2 + noise
+    return image(outline(10, 25), outline(110, 25)) // 2 + noise
 
 
 def test_a_batch_is_its_windows_one_by_one(parser: NetworkParser, image: np.ndarray) -> None:

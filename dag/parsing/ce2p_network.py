@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32
 
 from dag.parsing.ce2p import Ce2p
-from dag.parsing.checkpoint import load_parsing_weights
+from dag.parsing.weights import load_parsing_weights
 
 
 class Ce2pNetwork:

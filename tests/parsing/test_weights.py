@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from dag.errors import UserError
 from dag.parsing.ce2p import ActivatedNorm, Ce2p
-from dag.parsing.checkpoint import load_parsing_weights, save_parsing_weights
-from dag.parsing.folder import save_parser
+from dag.parsing.weights import load_parsing_weights, save_parsing_weights
+from dag.parsing.save import save_parser
 from dag.parsing.load import load_parser
 from dag.skeleton import COCO17
 

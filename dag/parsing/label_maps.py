@@ -51,7 +51,7 @@ def encode_labels(labels: UInt8[np.ndarray, "H W"]) -> bytes:
     return cv2.imencode(".png", labels)[1].tobytes()
 
 
-def write_parts(path: str | Path, rows: Iterable[LabelMap], *, dataset: str, labels: tuple[str, ...]) -> None:
+def write_label_maps(path: str | Path, rows: Iterable[LabelMap], *, dataset: str, labels: tuple[str, ...]) -> None:
     """Write label maps one by one, in the order given, whole or not at all.
 
     Args:

@@ -13,7 +13,7 @@ from dag.parallel import Workers
 from dag.relabel.calibration import Calibration, group_of
 from dag.relabel.candidates import ACCEPTED, QUEUED, Candidate
 from dag.relabel.occluder import OCCLUDER_OF, Points, Reason, decide
-from dag.relabel.predictions import Poses
+from dag.relabel.model_poses import ModelPoses
 from dag.relabel.prior import PosePrior
 from dag.relabel.proposals import Proposal, oks_units, propose
 from dag.skeleton import Skeleton

@@ -7,13 +7,13 @@ import pytest
 from dag.annotation import Occluder, PersonAnnotation, Source
 from dag.errors import UserError
 from dag.relabel.candidates import Candidate
-from dag.relabel.decide import annotated
-from dag.relabel.reviewed import apply, with_reviews
+from dag.relabel.candidates import annotated_candidate
+from dag.relabel.apply import apply_candidates, apply_decisions
 from dag.relabel.reviews import Decision
 from dag.skeleton import COCO17
 from tests.standing import standing
-from tests.test_occluder import WRIST, X, Y
-from tests.test_relabel import decided, decision, rows_of_all_kinds
+from tests.relabel.scenes import WRIST, X, Y
+from tests.relabel.test_decide import decided, decision, rows_of_all_kinds
 
 
 def two_of_one_id() -> list[PersonAnnotation]:

@@ -14,9 +14,9 @@ from dag.annotation import PersonAnnotation
 from dag.errors import UserError
 from dag.masks import PartMap
 from dag.parsing.ce2p import Ce2p
-from dag.parsing.folder import save_parser
+from dag.parsing.save import save_parser
 from dag.parsing.load import load_parser
-from dag.parsing.network import NetworkParser, input_size, normalise, padded_window
+from dag.parsing.network_parser import NetworkParser, input_size, normalise, padded_window
 from dag.skeleton import COCO17
 from tests.standing import HEIGHT, WIDTH, image, outline, standing
 

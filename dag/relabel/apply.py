@@ -10,7 +10,7 @@ from dag.annotation import Occluder, PersonAnnotation, Source, Visibility
 from dag.errors import UserError
 from dag.geometry import inside_image
 from dag.relabel.candidates import ACCEPTED, Candidate
-from dag.relabel.decide import annotated
+from dag.relabel.candidates import annotated_candidate
 from dag.relabel.proposals import PRIOR
 from dag.relabel.reviews import Decision
 from dag.skeleton import Skeleton

@@ -21,16 +21,18 @@ from dag.image import ImageRecord, write_image_table
 from dag.parallel import Workers
 from dag.relabel.calibration import ALL, Calibration
 from dag.relabel.candidates import SCHEMA, Candidate, write_candidates
-from dag.relabel.decide import Evidence, relabel
-from dag.relabel.evidence import relabel_metrics
+from dag.relabel.evidence import Evidence
+from dag.relabel.relabel import relabel_persons
+from dag.relabel.metrics import relabel_metrics
 from dag.relabel.occluder import Reason
-from dag.relabel.predictions import Poses
-from dag.relabel.reviewed import apply
+from dag.relabel.model_poses import ModelPoses
+from dag.relabel.apply import apply_candidates
 from dag.relabel.reviews import Decision, write_decisions
 from dag.skeleton import COCO17
 from tests.imports import ROOT
 from tests.standing import HEIGHT, WIDTH, standing
-from tests.test_occluder import ELSEWHERE, WRIST, X, Y, other, round_wrist, target
+from tests.relabel.test_occluder import ELSEWHERE, other, round_wrist, target
+from tests.relabel.scenes import WRIST, X, Y
 
 EXACT = Calibration({ALL: 1.0}, np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 NOTHING = Evidence(None, [], {}, EXACT)

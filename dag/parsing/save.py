@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from dag.files import whole_file
 from dag.image import MEAN, STD
 from dag.parsing.ce2p import Ce2p
-from dag.parsing.checkpoint import save_parsing_weights
+from dag.parsing.weights import save_parsing_weights
 from dag.parsing.load import DESCRIPTION
 
 WEIGHTS = "model.safetensors"

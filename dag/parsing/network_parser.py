@@ -12,7 +12,7 @@ from dag.annotation import PersonAnnotation
 from dag.errors import UserError
 from dag.masks import PartMap
 from dag.parsing.description import InputRule, OutputRule
-from dag.parsing.separate import separate
+from dag.parsing.separation import separate
 from dag.skeleton import Skeleton
 
 CONTEXT = 0.15
@@ -21,7 +21,7 @@ CONTEXT = 0.15
 
 @runtime_checkable
 class Network(Protocol):
-    """What runs: ONNX (`dag.parsing.onnx`) or torch (`dag.parsing.torch_network`). Pickles as a file name."""
+    """What runs: ONNX (`dag.parsing.onnx_network`) or torch (`dag.parsing.ce2p_network`). Pickles as a file name."""
 
     def run(self, batch: Float32[np.ndarray, "n 3 hi wi"]) -> list[Float32[np.ndarray, "n K h w"]]:
         """Scores of parts and, where the network has such an output, of person."""
