@@ -24,7 +24,7 @@ from dag.annotation import PersonAnnotation
 from dag.convert.coco import read_coco
 from dag.image import read_image
 from dag.masks import HumanParser, PartMap, decode_mask
-from dag.parsing.labels import WORN, translation
+from dag.parsing.labels import CLOTHING, translation
 from dag.parsing.load import load_parser
 from dag.parsing.network_parser import NetworkParser, padded_window
 from dag.parsing.label_maps import Parts
@@ -48,7 +48,7 @@ def clothes(parser: NetworkParser, root: Path) -> Iterator[tuple[str, float]]:
         labels = root / "annotations/pixel-level"
         subprocess.run([*command, "--labels", labels, "--report", f"{folder}/b"], check=True, capture_output=True)
         table = Parts(f"{folder}/a")
-        worn = translation(table.labels, WORN)
+        worn = translation(table.labels, CLOTHING)
         for row in progress(table, "clothes", total=len(table)):
             gt = worn[row.decode()] > 0
             window = padded_window(_box(gt), gt.shape[1], gt.shape[0])

@@ -1,4 +1,4 @@
-"""`python -m dag` is `dag-pose`."""
+"""`python -m dag` runs `dag-pose`."""
 
 from dag.cli.main import main
 

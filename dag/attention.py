@@ -1,6 +1,7 @@
-"""A: which features belong to the person in the middle of the crop (Xu et al., ICASSP 2024, section 2.2).
+"""Adaptive discriminative attention, A of DAG: features of the target person (Xu et al., ICASSP 2024, section 2.3).
 
-Shapes: features `F_m [B, C, H, W]`, N = H W places. Where the paper is silent the choice is a parameter or is named.
+The target is the person at the centre of the crop. Features are `F_m [B, C, H, W]` with N = H W spatial positions.
+Choices that the paper leaves open are parameters, or are stated in the docstrings.
 """
 
 import torch
@@ -15,22 +16,22 @@ INIT_STD = 0.001
 
 
 def draw_center_offsets(batch: int, jitter: int, generator: torch.Generator) -> Int[Tensor, "B 2"]:
-    """For every crop an (x, y) offset in feature pixels, uniform over -jitter ... jitter.
+    """Random (x, y) offset of the centre of each crop in feature pixels, uniform over -jitter ... jitter.
 
     Args:
-        batch: number of crops B.
-        jitter: largest offset; the paper's text leaves it open, 1 by default in `build_model`.
-        generator: its state alone decides the result; the offsets lie on its device.
+        batch: number of crops, B.
+        jitter: largest offset. The paper gives no value; `build_model` uses 1 by default.
+        generator: sole source of randomness; the result is on its device.
     """
     return torch.randint(-jitter, jitter + 1, (batch, 2), generator=generator, device=generator.device)
 
 
 class ChannelAttention(nn.Module):
-    """Eq. 1: `F_c = F_m * Linear(F_i)`, the features at the body's centre choose among the channels. No sigmoid.
+    """Channel attention, Eq. 1: `F_c = F_m * Linear(F_i)`, channels weighted by the features at the body's centre.
 
-    F_i is F_m at the crop's centre, place (x, y) = (W // 2, H // 2): the crop is cut so that the box's centre lies at
-    input pixel `input_wh / 2`, which is feature pixel `(W / 2, H / 2)` at `feature_xy = input_xy / stride`. The linear
-    layer has weights of std .001 and bias 1: training starts at the identity.
+    F_i is F_m at the crop's centre, feature pixel (x, y) = (W // 2, H // 2). The centre of the bounding box lies at
+    input pixel `input_wh / 2`, which is `(W / 2, H / 2)` under `feature_xy = input_xy / stride`. No sigmoid is applied.
+    The linear layer is initialised with weights of std 0.001 and bias 1, close to the identity.
 
     Args:
         channels: C.
@@ -45,12 +46,12 @@ class ChannelAttention(nn.Module):
     def forward(
         self, features: Float[Tensor, "B C H W"], center_offsets: Int[Tensor, "B 2"] | None = None
     ) -> Float[Tensor, "B C H W"]:
-        """Weighted features.
+        """Weighted features F_c.
 
         Args:
             features: F_m.
-            center_offsets: (x, y) in feature pixels, added to the centre (`draw_center_offsets`, while training); what
-                would leave the map stays on its border. None: the centre itself.
+            center_offsets: (x, y) in feature pixels, added to the centre in training (`draw_center_offsets`) and
+                clamped to the feature map; None uses the centre itself.
         """
         return features * self.linear(center_features(features, center_offsets))[:, :, None, None]
 
@@ -58,7 +59,7 @@ class ChannelAttention(nn.Module):
 def center_features(
     features: Float[Tensor, "B C H W"], center_offsets: Int[Tensor, "B 2"] | None = None
 ) -> Float[Tensor, "B C"]:
-    """F_i of Eq. 1."""
+    """F_i of Eq. 1: the features at the crop's centre, or at the centre moved by `center_offsets`."""
     height, width = features.shape[-2:]
     if center_offsets is None:
         return features[:, :, height // 2, width // 2]
@@ -69,12 +70,12 @@ def center_features(
 
 
 class SpatialAttention(nn.Module):
-    """Eq. 2: `F_s = V softmax(K^T Q)^T`, every place gathers the values of the places that resemble it.
+    """Spatial attention, Eq. 2: `F_s = V softmax(K^T Q)^T`, values aggregated over similar positions.
 
-    Q and K come from 1 x 1 convolutions, V from a 3 x 3 and a 1 x 1. The softmax runs over the places of Q: place n
-    of the result is `sum_m softmax_m(K_n . Q_m) V_m`. That is scaled dot product attention with K as the query, Q as
-    the key and scale 1, so the N x N matrix (36 MiB a crop at 256 x 192) is never in memory. Q and K start at std
-    .001: at first every place gets the mean of V.
+    Q and K come from 1 x 1 convolutions, V from a 3 x 3 and a 1 x 1 convolution. The softmax runs over the positions
+    of Q: position n of the result is `sum_m softmax_m(K_n . Q_m) V_m`. This equals scaled dot-product attention with K
+    as the query, Q as the key and scale 1, so the N x N matrix (36 MiB per crop at 256 x 192) is never materialised.
+    Q and K are initialised with std 0.001, so every position initially receives the mean of V.
 
     Args:
         channels: C.
@@ -90,28 +91,28 @@ class SpatialAttention(nn.Module):
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Gathered features."""
-        query, key, value = (_places(layer(features)) for layer in (self.query, self.key, self.value))
-        gathered = F.scaled_dot_product_attention(key, query, value, scale=1.0)
-        return gathered[:, 0].transpose(1, 2).reshape(features.shape)
+        """Aggregated features F_s."""
+        query, key, value = (_as_tokens(layer(features)) for layer in (self.query, self.key, self.value))
+        aggregated = F.scaled_dot_product_attention(key, query, value, scale=1.0)
+        return aggregated[:, 0].transpose(1, 2).reshape(features.shape)
 
 
-def _places(features: Tensor) -> Tensor:
-    """`[B, C, H, W]` to `[B, 1, N, C]`, one head, in the layout that the fused kernels want."""
+def _as_tokens(features: Tensor) -> Tensor:
+    """`[B, C, H, W]` as `[B, 1, N, C]`: one head, contiguous as the fused kernels require."""
     return features.flatten(2).transpose(1, 2).contiguous()[:, None]
 
 
 class AdaptiveDiscriminativeAttention(nn.Module):
-    """ADAM: channel and spatial attention, joined by a 1 x 1 convolution and ReLU (as in CID, Wang & Zhang 2022).
+    """ADAM: channel and spatial attention fused by a 1 x 1 convolution and ReLU (as in CID, Wang & Zhang, CVPR 2022).
 
     `parallel`: `ReLU(conv([F_c, F_s]))`; `series`: `ReLU(conv(F_s(F_c)))`. With `residual`, F_m is added after the
-    ReLU. Where a path through is there (parallel, or residual) the convolution starts so that the whole is the
-    identity on features that are not negative: a backbone's published weights keep what they know.
+    ReLU. With `parallel` or `residual` the module is initialised close to the identity on non-negative features, so
+    that a pretrained backbone is preserved at the start of training.
 
     Args:
         channels: C.
         fusion: "parallel" or "series".
-        residual: add F_m to the result.
+        residual: whether F_m is added to the result.
 
     Raises:
         UserError: an unknown fusion.
@@ -137,7 +138,10 @@ class AdaptiveDiscriminativeAttention(nn.Module):
         self, features: Float[Tensor, "B C H W"], center_offsets: Int[Tensor, "B 2"] | None = None
     ) -> Float[Tensor, "B C H W"]:
         """Features of the target person; `center_offsets` as in `ChannelAttention`."""
-        by_channel = self.channel(features, center_offsets)
-        joined = self.spatial(by_channel) if self.series else torch.cat([by_channel, self.spatial(features)], 1)
-        fused = torch.relu(self.fuse(joined))
+        channel_weighted = self.channel(features, center_offsets)
+        if self.series:
+            combined = self.spatial(channel_weighted)
+        else:
+            combined = torch.cat([channel_weighted, self.spatial(features)], 1)
+        fused = torch.relu(self.fuse(combined))
         return fused + features if self.residual else fused

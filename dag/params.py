@@ -1,4 +1,4 @@
-"""params.yaml as frozen, validated objects. Below this door there are only plain named arguments."""
+"""params.yaml as frozen, validated objects. Configuration is resolved here; the library takes plain named arguments."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +16,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
 
 class Block(BaseModel):
-    """A block of params.yaml: unknown keys and wrong types are errors, values never change."""
+    """A block of params.yaml. It is frozen; unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Render(Block):
-    """A set of rendered images (datasets/synthetic/render.py)."""
+    """A data set to render (datasets/<name>/render.py): number and size of its images, persons, occlusion."""
 
     train: Count
     val: Count
@@ -34,27 +34,27 @@ class Render(Block):
 
 
 class Dataset(Block):
-    """A data set that is converted to person rows (datasets/<name>/convert.py); `annotations` is below `root`."""
+    """A data set to convert to person annotations (datasets/<name>/convert.py); `annotations` is relative to `root`."""
 
     root: str
     annotations: str
 
 
 class Parts(Block):
-    """Label maps of human parsing (datasets/<name>/parts.py); `labels` is the folder below `root` that holds them."""
+    """Human-parsing label maps (datasets/<name>/parts.py); the folder `labels` is relative to `root`."""
 
     root: str
     labels: str
 
 
 class Convert(Block):
-    """What happens to rows that break a rule."""
+    """Handling of invalid annotations."""
 
     invalid_annotations: Literal["stop", "drop"]
 
 
 class Data(Block):
-    """What is trained on."""
+    """Training data: data set, labels, fraction of occluded samples, input size."""
 
     dataset: Name
     relabelled: bool
@@ -64,12 +64,12 @@ class Data(Block):
 
     @property
     def input_wh(self) -> tuple[int, int]:
-        """Network input, width and height in pixels."""
+        """Width and height of the network input in pixels."""
         return self.input_width, self.input_height
 
 
 class Parser(Block):
-    """A human-parsing network (CE2P) that is trained on label maps."""
+    """A human-parsing network (CE2P) and its training."""
 
     parts: Annotated[list[Name], Field(min_length=1)]
     backbone: Literal["narrow", "resnet50", "resnet101"]
@@ -81,7 +81,7 @@ class Parser(Block):
 
 
 class Pool(Block):
-    """How people are cut out, and which cut-outs are good enough."""
+    """Instance pool: the parser, and the limits of `dag.pool.quality.rejection` for cut-outs."""
 
     parser: str
     max_ambiguous: Fraction
@@ -95,7 +95,7 @@ class Pool(Block):
 
 
 class Relabel(Block):
-    """Who proposes places of joints, and when evidence is enough."""
+    """COCO-RE: pose models that propose joint locations, and the thresholds for accepting locations and occluders."""
 
     predictions: list[str]
     min_confidence: Annotated[float, Field(ge=0, le=1)]
@@ -103,7 +103,7 @@ class Relabel(Block):
 
 
 class MaskJoints(Block):
-    """Rectangles put over joints; sizes in input pixels."""
+    """Mask joints: rectangles over joints; sizes in pixels of a 256 x 192 input."""
 
     p: Fraction
     min_count: Count
@@ -113,7 +113,7 @@ class MaskJoints(Block):
 
 
 class PasteInstance(Block):
-    """Instances of the pool pasted into the crop."""
+    """Instance paste: a person of the pool pasted over the crop."""
 
     p: Fraction
     min_scale: Positive
@@ -123,9 +123,9 @@ class PasteInstance(Block):
 
 
 class Cache(Block):
-    """Decoded person crops with occluded renderings."""
+    """Cache of decoded person crops, clean and occluded."""
 
-    variants: Annotated[int, Field(ge=1)]
+    variants: Count
     margin: Annotated[float, Field(ge=1)]
     shard_mb: Positive
     mask_joints: MaskJoints
@@ -133,7 +133,7 @@ class Cache(Block):
 
 
 class Model(Block):
-    """Which parts the model has."""
+    """Composition of the pose model: backbone, head, codec, ADAM and graph network."""
 
     backbone: Name
     head: Name
@@ -144,7 +144,7 @@ class Model(Block):
 
 
 class Attention(Block):
-    """ADAM (Eq. 1, 2)."""
+    """Attention module ADAM (Eq. 1, 2)."""
 
     fusion: Literal["parallel", "series"]
     residual: bool
@@ -152,7 +152,7 @@ class Attention(Block):
 
 
 class Graph(Block):
-    """FGMH-GCN (Eq. 3)."""
+    """Graph network FGMH-GCN (Eq. 3)."""
 
     hops: Count
     width: Count
@@ -162,7 +162,7 @@ class Graph(Block):
 
 
 class Loss(Block):
-    """Weights of l_m, l_t, l_p."""
+    """Weights of the losses l_m, l_t and l_p."""
 
     multi_person: Annotated[float, Field(ge=0)]
     target: Annotated[float, Field(ge=0)]
@@ -170,7 +170,7 @@ class Loss(Block):
 
 
 class Augment(Block):
-    """Geometry of training crops (HRNet's protocol), and joints masked anew in every epoch."""
+    """Geometric augmentation of training crops (HRNet's protocol), and online mask joints."""
 
     flip: Fraction
     rotation: Annotated[float, Field(ge=0)]
@@ -181,15 +181,15 @@ class Augment(Block):
 
 
 class Photometric(Block):
-    """Largest changes of training crops' brightness, contrast and colour balance, as shares."""
+    """Photometric augmentation: maximum relative changes of brightness, contrast and colour channels."""
 
     brightness: Fraction
     contrast: Fraction
-    colour: Fraction
+    color: Fraction
 
 
 class Train(Block):
-    """The loop."""
+    """Training: optimisation, validation, checkpoint selection, augmentation and loss."""
 
     epochs: Count
     batch_size: Count
@@ -211,7 +211,7 @@ class Train(Block):
 
 
 class Protocol(Block):
-    """What is evaluated on which rows, annotated or relabelled, in which boxes: the rows' own or a detector's."""
+    """Evaluation protocol: split and annotations of a data set, and ground-truth or detected boxes."""
 
     dataset: Name
     split: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -220,7 +220,7 @@ class Protocol(Block):
 
 
 class Predict(Block):
-    """Flip test and non-maximum suppression."""
+    """Inference: flip test, batch size and OKS-NMS."""
 
     flip: bool
     batch_size: Count
@@ -229,14 +229,14 @@ class Predict(Block):
 
 
 class Evaluate(Block):
-    """Evaluation protocols, and the output whose metrics are the headline."""
+    """Evaluation: the output of the headline metrics, and the protocols by name."""
 
     output: Literal["heatmap", "simcc", "graph"]
     protocols: dict[Name, Protocol]
 
 
 class Engine(Block):
-    """How work is done; never what comes out."""
+    """Hardware and parallelism. They do not change results."""
 
     workers: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
@@ -272,7 +272,7 @@ class Params(Block):
         """The evaluation protocol `name`.
 
         Raises:
-            UserError: there is no such protocol; the known ones are listed.
+            UserError: unknown protocol; the known ones are listed.
         """
         if name not in self.evaluate.protocols:
             known = ", ".join(self.evaluate.protocols)
@@ -281,10 +281,11 @@ class Params(Block):
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check params.yaml.
+    """Read and validate params.yaml.
 
     Raises:
-        UserError: not yaml, an unknown key (the known ones are named), or a wrong type or value; all faults at once.
+        UserError: missing file, invalid yaml, unknown keys (the known ones are listed), or invalid values. All faults
+            are listed in one error.
     """
     try:
         text = Path(path).read_text()
@@ -294,7 +295,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
 
 def parse_params(text: str, where: object) -> Params:
-    """As `load_params`, from the text of a file that errors call `where`."""
+    """As `load_params`, from the text of a file; errors name `where`."""
     from ruamel.yaml import YAML, YAMLError
 
     try:
@@ -318,11 +319,11 @@ def _fault(fault: Mapping[str, Any]) -> str:
 
 
 def _block_at(loc: tuple) -> type[Block]:
-    """The block class at a place such as ("cache", "mask_joints") or ("render", "synthetic")."""
+    """The block class at a location such as ("cache", "mask_joints") or ("render", "synthetic")."""
     block: type[Block] = Params
     for key in loc:
         field = block.model_fields.get(str(key))
         if field is not None:
-            found: Any = field.annotation
-            block = found if isinstance(found, type) and issubclass(found, Block) else get_args(found)[1]
+            kind: Any = field.annotation
+            block = kind if isinstance(kind, type) and issubclass(kind, Block) else get_args(kind)[1]
     return block

@@ -18,9 +18,9 @@ from dag.errors import UserError
 from dag.parallel import Workers
 from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import build_pool
+from dag.relabel.apply import apply_candidates
 from dag.relabel.candidates import write_candidates
 from dag.relabel.relabel import relabel_persons
-from dag.relabel.apply import apply_candidates
 from dag.skeleton import COCO17
 from tests.cache.test_build import _bytes, _cache
 from tests.imports import ROOT

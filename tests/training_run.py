@@ -1,4 +1,4 @@
-"""Short trainings in processes of their own, which start from a server that has torch and Lightning at hand."""
+"""Short trainings in separate processes, forked from a server that has already imported torch and Lightning."""
 
 import os
 import resource
@@ -20,24 +20,24 @@ from dag.stage import run
 from dag.training.data import PoseData
 from dag.training.module import PoseTraining
 from dag.training.train import train_pose
-from dag.training.validation import predict_together, validation_metrics
+from dag.training.validation import predict_distributed, validation_metrics
 
-LIVELY = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half_body": 0.3}
+AUGMENT = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half_body": 0.3}
 
 
 def make_module(**changes: object) -> PoseTraining:
-    """A small DAG model of fixed weights in its training module."""
+    """A small DAG model with fixed weights in its training module."""
     torch.manual_seed(3)
     model = build_model("hrnet_tiny", adam=True, graph=True, detach=True, width=32, blocks=2)
     settings = {
         "input_wh": (96, 128), "multi_person": 1.0, "target": 1.0, "graph": 0.1, "brightness": 0.1,
-        "contrast": 0.1, "colour": 0.1, "learning_rate": 0.002, "warmup_steps": 0, "milestones": [2], "seed": 1,
+        "contrast": 0.1, "color": 0.1, "learning_rate": 0.002, "warmup_steps": 0, "milestones": [2], "seed": 1,
     }  # fmt: skip
     return PoseTraining(model, **{**settings, **changes})  # type: ignore[arg-type]
 
 
 def start(target: Any, log: Path, *arguments: Any, rank: int = 0, port: int = 0) -> BaseProcess:
-    """Start `target(*arguments)` as a stage runs; what it says goes to a file. With a port: process `rank` of two."""
+    """Start `target(*arguments)` as a stage runs; its stderr goes to `log`. With a port: process `rank` of two."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.training_run"])
     process = context.Process(target=_body, args=(target, log, arguments, rank, port))
@@ -46,7 +46,7 @@ def start(target: Any, log: Path, *arguments: Any, rank: int = 0, port: int = 0)
 
 
 def free_port() -> int:
-    """A port for two processes to meet at."""
+    """A free port for the process group."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         return other.getsockname()[1]
@@ -68,34 +68,35 @@ def _body(target: Any, log: Path, arguments: tuple, rank: int, port: int) -> Non
 
 
 def train(rendered: Any, state: Path, module: dict[str, Any], settings: dict[str, Any]) -> None:
-    """A short run with its real validation.
+    """A short run with real validation.
 
     Args:
         module: changes of `make_module`.
-        settings: of `train_pose`; also `batch_size`, `frozen` (batch normalisation is) and `largest` file in bytes.
+        settings: of `train_pose`; also `batch_size`, `frozen` (batch normalisation) and `max_file_size` in bytes.
     """
     settings = {"epochs": 3, "validate_every": 1, "device": "cpu", **settings}
-    batch_size, frozen, largest = (settings.pop(name, None) for name in ("batch_size", "frozen", "largest"))
+    batch_size, frozen, max_file_size = (settings.pop(name, None) for name in ("batch_size", "frozen", "max_file_size"))
     training = make_module(**module)
     if frozen:
         for layer in training.modules():
             if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
                 layer.eval()
-    rows, skeleton = read_annotations(rendered.annotations, "val")
+    persons, skeleton = read_annotations(rendered.annotations, "val")
     options = {"input_wh": (96, 128), "batch_size": 8, "sheet": state / "samples.jpg"}
-    metrics = validation_metrics(rows, rendered.root, skeleton, **options)
-    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **LIVELY)
-    if largest:
-        os.chdir(state.parent)  # no DVC repository, whose database may be larger
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    train_pose(training, PoseData(crops, batch_size or 8, seed=1, workers=0), metrics=metrics, state=state, **settings)
+    validate = validation_metrics(persons, rendered.root, skeleton, **options)
+    crops = PersonCrops(rendered.cache, occluded=0.5, seed=1, **AUGMENT)
+    if max_file_size:
+        os.chdir(state.parent)  # outside a DVC repository, whose database may be larger
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_size, max_file_size))
+    data = PoseData(crops, batch_size or 8, seed=1, workers=0)
+    train_pose(training, data, validate=validate, state=state, **settings)
 
 
-def predict(rendered: Any, path: Path) -> None:
-    """The val people's predictions by two processes, written by each to `path` and its rank."""
+def predict(rendered: Any, folder: Path) -> None:
+    """Predictions of the val persons by two processes; each writes all of them to `folder` under its rank."""
     torch.distributed.init_process_group("gloo", rank=int(os.environ["LOCAL_RANK"]), world_size=2)
-    rows, skeleton = read_annotations(rendered.annotations, "val")
-    boxes = boxes_of(evaluated_persons(rows))
+    persons, skeleton = read_annotations(rendered.annotations, "val")
+    boxes = boxes_of(evaluated_persons(persons))
     model = make_module().model
-    found = predict_together(model, boxes, rendered.root, skeleton, input_wh=(96, 128), batch_size=8)
-    write_predictions(path / f"{torch.distributed.get_rank()}.parquet", found, skeleton)
+    predictions = predict_distributed(model, boxes, rendered.root, skeleton, input_wh=(96, 128), batch_size=8)
+    write_predictions(folder / f"{torch.distributed.get_rank()}.parquet", predictions, skeleton)

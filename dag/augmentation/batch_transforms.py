@@ -78,7 +78,7 @@ def jitter(
     *,
     brightness: float,
     contrast: float,
-    colour: float,
+    color: float,
 ) -> Float[Tensor, "B 3 H W"]:
     """Change brightness, contrast and the balance of colours, each sample by its own seed.
 
@@ -87,11 +87,11 @@ def jitter(
         seeds: one a sample, such as (seed, epoch, person id): the batch that a sample is in does not matter.
         brightness: up to this share of white is added or taken away.
         contrast: distances to the mean grey grow or shrink by up to this share.
-        colour: each channel grows or shrinks by up to this share.
+        color: each channel grows or shrinks by up to this share.
     """
     draws = np.stack([np.random.default_rng(seed).uniform(-1, 1, 5) for seed in seeds])
     numbers = torch.from_numpy(draws.astype(np.float32)).to(images.device)[:, :, None, None]
-    pixels = denormalise(images) * (1 + colour * numbers[:, 2:])
+    pixels = denormalise(images) * (1 + color * numbers[:, 2:])
     grey = pixels.mean(dim=(1, 2, 3), keepdim=True)
     pixels = (pixels - grey) * (1 + contrast * numbers[:, 1:2]) + grey + brightness * numbers[:, :1]
     return normalise(pixels.clamp(0, 1))

@@ -1,6 +1,6 @@
-"""Body measures: bones, segment lengths, joint limits, and random builds.
+"""Anthropometry: bones, segment lengths, joint limits, and random body builds.
 
-Body frame: x to the person's own left, y up, z forward; canonical units are shares of stature, the ground is y = 0.
+Body frame: x to the person's own left, y up, z forward; canonical units are fractions of stature, the ground is y = 0.
 Rest pose: upright, arms and legs straight down, palms inward.
 
 Heights and lengths: Drillis & Contini, Body Segment Parameters, TR 1166-03, New York University, 1966, as drawn in
@@ -17,7 +17,7 @@ HIP_HEIGHT, KNEE_HEIGHT, ANKLE_HEIGHT = 0.530, 0.285, 0.039
 SHOULDER_HEIGHT, ELBOW_HEIGHT, WRIST_HEIGHT = 0.818, 0.632, 0.486
 CHIN_HEIGHT, EYE_HEIGHT = 0.870, 0.936
 FOOT_LENGTH, FOOT_BREADTH, HAND_LENGTH = 0.152, 0.055, 0.108
-SHOULDER_X, HIP_X = 0.108, 0.052  # joint centres; the breadths of the source (0.259, 0.191) go to the skin
+SHOULDER_X, HIP_X = 0.108, 0.052  # joint centres; the source's breadths (0.259, 0.191) are measured at the skin
 
 
 def _limbs(side: str, sign: int) -> list[tuple[str, str, tuple[float, float, float]]]:
@@ -46,9 +46,9 @@ _BONES = [
 BONES = tuple(name for name, _, _ in _BONES)
 BONE = {name: number for number, name in enumerate(BONES)}
 PARENTS = tuple(BONE[parent] for _, parent, _ in _BONES)
-CANONICAL: Float[np.ndarray, "B 3"] = np.array([place for _, _, place in _BONES])
+CANONICAL: Float[np.ndarray, "B 3"] = np.array([xyz for _, _, xyz in _BONES])
 
-# Degrees, (least, most): flexion forward, abduction away from the body; knee and elbow bend from straight.
+# Degrees, (minimum, maximum): flexion is forward, abduction away from the body, knee and elbow are 0 when straight.
 LIMITS = {
     "shoulder_flexion": (-55.0, 175.0),
     "shoulder_abduction": (-15.0, 175.0),
@@ -66,15 +66,15 @@ LIMITS = {
 
 @dataclass(frozen=True, eq=False)
 class Build:
-    """One body's measures.
+    """Measurements of one body.
 
     Attributes:
         stature: metres.
-        scale: per bone, metres a canonical unit in x, y, z: girth, length, girth.
-        joints: rest places of the bones' own joints, in metres.
-        shoulders, hips: breadth of the torso's upper and lower half against the average.
-        belly: how far the waist stands out, 0 slim to 1 stout.
-        bust: 0 to 1.
+        scale: metres per canonical unit along x (girth), y (length) and z (girth), per bone.
+        joints: rest positions of the bones' joints, in metres.
+        shoulders, hips: breadth of the torso's upper and lower half, relative to the average.
+        belly: girth of the waist, 0 (slim) to 1 (stout).
+        bust: size of the bust, 0 to 1.
     """
 
     stature: float
@@ -87,7 +87,7 @@ class Build:
 
 
 def random_build(rng: np.random.Generator) -> Build:
-    """A random person: one in seven a child of 1.0 to 1.4 m, otherwise an adult of 1.5 to 1.95 m."""
+    """A random build: with probability 0.14 a child of 1.0 to 1.4 m, otherwise an adult of 1.5 to 1.95 m."""
     child = rng.random() < 0.14
     female = rng.random()
     stature = rng.uniform(1.0, 1.4) if child else np.clip(rng.normal(1.77 - 0.13 * female, 0.06), 1.5, 1.95)

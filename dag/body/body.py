@@ -1,4 +1,4 @@
-"""A posed and clothed body: the template scaled to a build, dressed, and moved by a pose."""
+"""Posed and clothed body: the template mesh scaled to a build, clothed, and deformed by linear blend skinning."""
 
 from dataclasses import dataclass
 
@@ -8,63 +8,68 @@ from jaxtyping import Bool, Float, Int
 from dag.body.anthropometry import BONE, CANONICAL, EYE_HEIGHT, Build
 from dag.body.mesh import Mesh
 from dag.body.outfit import Outfit
-from dag.body.pose import Pose, about, bone_frames
-from dag.body.template import HEAD_MIDDLE, Template, head_surface, template
+from dag.body.pose import Pose, bone_frames, rotate
+from dag.body.template import HEAD_CENTER, Template, head_surface, template
 from dag.skeleton import COCO17
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A person in the world (x right, y up, z towards the eye; metres; the ground is y = 0).
+    """A person in world coordinates (x right, y up, z towards the camera; metres; the ground is y = 0).
 
     Attributes:
-        mesh: the surface; `paint_xyz` is the vertex's place on the unmoved canonical body.
-        joints: COCO-17 joints, inside the body but for those of the face.
-        seat: world place of the lowest point under the hips of somebody seated, else None.
+        mesh: the surface; `rest_xyz` is the vertex position on the canonical body in its rest pose.
+        joints: COCO-17 joints. Those of the face lie on the surface, the others inside the body.
+        seat_position: lowest point under the hips of a seated person, else None.
     """
 
     mesh: Mesh
     joints: Float[np.ndarray, "17 3"]
-    seat: Float[np.ndarray, "3"] | None
+    seat_position: Float[np.ndarray, "3"] | None
 
 
-def pose_body(build: Build, outfit: Outfit, pose: Pose, place: Float[np.ndarray, "3"], yaw: float) -> Body:
-    """Dress and pose a body and put it on the ground (or its lift above it) at `place`, turned by `yaw` degrees.
+def pose_body(build: Build, outfit: Outfit, pose: Pose, position: Float[np.ndarray, "3"], yaw: float) -> Body:
+    """Clothe and pose a body and put it at `position`, `pose.lift` above the ground, rotated by `yaw` degrees.
 
-    At yaw 0 the person faces the eye; at 90 the person faces the right of the image.
+    At yaw 0 the person faces the camera, at 90 the right of the image.
     """
     body = template()
-    points = _dressed(body, build, outfit)
+    points = _clothed_points(body, build, outfit)
     joints, joint_bones = _coco_joints()
-    turns, places = bone_frames(build, pose)
-    turns, places = about("y", yaw) @ turns, places @ about("y", yaw).T
-    moves = np.concatenate([turns, (places - np.einsum("bij,bj->bi", turns, build.joints))[..., None]], -1)
+    rotations, positions = bone_frames(build, pose)
+    rotations, positions = rotate("y", yaw) @ rotations, positions @ rotate("y", yaw).T
+    transforms = np.concatenate(
+        [rotations, (positions - np.einsum("bij,bj->bi", rotations, build.joints))[..., None]], -1
+    )
 
-    rest = build.joints[body.home] + (points - CANONICAL[body.home]) * build.scale[body.home]
-    blend = np.einsum("vk,vkm->vm", body.weights, moves.reshape(-1, 12)[body.bones]).reshape(-1, 3, 4)
+    rest = build.joints[body.main_bone] + (points - CANONICAL[body.main_bone]) * build.scale[body.main_bone]
+    blend = np.einsum("vk,vkm->vm", body.weights, transforms.reshape(-1, 12)[body.bones]).reshape(-1, 3, 4)
     vertices = np.einsum("vij,vj->vi", blend[..., :3], rest) + blend[..., 3]
     normals = np.einsum("vij,vj->vi", blend[..., :3], body.normals)
     rest_joints = build.joints[joint_bones] + (joints - CANONICAL[joint_bones]) * build.scale[joint_bones]
-    joints = np.einsum("jik,jk->ji", turns[joint_bones], rest_joints - build.joints[joint_bones]) + places[joint_bones]
+    joints = (
+        np.einsum("jik,jk->ji", rotations[joint_bones], rest_joints - build.joints[joint_bones])
+        + positions[joint_bones]
+    )
 
     faces = outfit_faces(body, outfit)
-    move = place + [0, pose.lift - vertices[:, 1].min(), 0]
-    mesh = Mesh(vertices + move, normals, points, body.faces[faces], body.pieces[faces])
+    offset = position + [0, pose.lift - vertices[:, 1].min(), 0]
+    mesh = Mesh(vertices + offset, normals, points, body.faces[faces], body.pieces[faces])
     seat = None
     if pose.seated:
         low = vertices[body.tubes["torso"]][:, 1].min()
-        seat = move + [*_middle(joints, "hip")[:1], low, *_middle(joints, "hip")[2:]]
-    return Body(mesh, joints + move, seat)
+        seat = offset + [*_middle(joints, "hip")[:1], low, *_middle(joints, "hip")[2:]]
+    return Body(mesh, joints + offset, seat)
 
 
 def absent_tubes(outfit: Outfit) -> list[str]:
-    """Tubes of the template that this outfit and hair style do not have."""
-    there = {"skirt": outfit.skirt_hem, "curtain": outfit.hair_length, "bun": outfit.bun, "brim": outfit.brim}
-    return [name for name, shape in there.items() if shape is None]
+    """Names of the template's tubes that this outfit and hair style lack."""
+    optional = {"skirt": outfit.skirt_hem, "curtain": outfit.hair_length, "bun": outfit.bun, "brim": outfit.brim}
+    return [name for name, shape in optional.items() if shape is None]
 
 
 def outfit_faces(body: Template, outfit: Outfit) -> Bool[np.ndarray, " F"]:
-    """Which of the template's faces this outfit and hair style have."""
+    """Mask of the template's faces that this outfit and hair style have."""
     shown, first = np.ones(len(body.faces), dtype=bool), body.faces[:, 0]
     for name in absent_tubes(outfit):
         span = body.tubes[name]
@@ -77,11 +82,11 @@ def _middle(joints: Float[np.ndarray, "17 3"], name: str) -> Float[np.ndarray, "
 
 
 def _coco_joints() -> tuple[Float[np.ndarray, "17 3"], Int[np.ndarray, "17"]]:
-    """Canonical places of the COCO joints and the bone that carries each."""
-    eye_y = EYE_HEIGHT - HEAD_MIDDLE[1]
+    """Canonical positions of the COCO joints, and the bone that moves each."""
+    eye_y = EYE_HEIGHT - HEAD_CENTER[1]
     eye = np.array([0.018 / 0.0445, eye_y / 0.065, 0])
     eye[2] = np.sqrt(1 - eye @ eye)
-    places = {"nose": np.array([0, 0.916, 0.065])}
+    positions = {"nose": np.array([0, 0.916, 0.065])}
     bones = {"nose": BONE["head"]}
     names = {"shoulder": "upper_arm", "elbow": "lower_arm", "wrist": "hand", "hip": "upper_leg", "knee": "lower_leg"}
     for joint in COCO17.joints[1:]:
@@ -89,21 +94,21 @@ def _coco_joints() -> tuple[Float[np.ndarray, "17 3"], Int[np.ndarray, "17"]]:
         mirror = np.array([1 if side == "left" else -1, 1, 1])
         if part in ("eye", "ear"):
             bones[joint] = BONE["head"]
-            places[joint] = mirror * (head_surface(eye) if part == "eye" else np.array([0.0465, 0.927, 0.0]))
+            positions[joint] = mirror * (head_surface(eye) if part == "eye" else np.array([0.0465, 0.927, 0.0]))
         else:
             bones[joint] = BONE[f"{side}_{names.get(part, 'foot')}"]
-            places[joint] = CANONICAL[bones[joint]]
-    return np.array([places[joint] for joint in COCO17.joints]), np.array([bones[joint] for joint in COCO17.joints])
+            positions[joint] = CANONICAL[bones[joint]]
+    return np.array([positions[joint] for joint in COCO17.joints]), np.array([bones[joint] for joint in COCO17.joints])
 
 
-def _dressed(body: Template, build: Build, outfit: Outfit) -> Float[np.ndarray, "V 3"]:
-    """Template points with this build's backbone and this outfit's bulk, in canonical units."""
+def _clothed_points(body: Template, build: Build, outfit: Outfit) -> Float[np.ndarray, "V 3"]:
+    """Template points with the torso of this build and the volume of this outfit, in canonical units."""
     points = body.points.copy()
     ease = np.zeros(len(points))
     torso = body.tubes["torso"]
     points[torso] = _torso(points[torso], build)
     y = points[torso, 1]
-    shirt = outfit.shirt_ease + 0.010 * np.clip((0.590 - y) / 0.03, 0, 1)  # it falls over hips and trousers
+    shirt = outfit.shirt_ease + 0.010 * np.clip((0.590 - y) / 0.03, 0, 1)  # the shirt falls over hips and trousers
     ease[torso] = np.where(y > outfit.shirt_hem, shirt, 0.003) * np.clip((0.850 - y) / 0.05, 0, 1)
     for side in ("left", "right"):
         arm, leg, foot = (body.tubes[f"{side}_{part}"] for part in ("arm", "leg", "foot"))
@@ -150,5 +155,5 @@ def _place_extras(points: Float[np.ndarray, "V 3"], body: Template, build: Build
         if shape is not None:
             span = body.tubes[name]
             points[span] = points[span] * shape[1] + shape[0]
-    for name in absent_tubes(outfit):  # out of the way of whoever measures the body
-        points[body.tubes[name]] = CANONICAL[body.home[body.tubes[name]]]
+    for name in absent_tubes(outfit):  # at the bone, so that they do not extend the body's bounding box
+        points[body.tubes[name]] = CANONICAL[body.main_bone[body.tubes[name]]]

@@ -1,4 +1,4 @@
-"""Triangle meshes: tubes, boxes, balls, leaves. Faces are wound so that their normal points outwards."""
+"""Triangle meshes of tubes, boxes and balls. Faces are wound so that their normals point outwards."""
 
 from dataclasses import dataclass
 
@@ -10,37 +10,37 @@ Triple = tuple[float | int, float | int, float | int]
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A surface in space.
+    """A triangle mesh.
 
     Attributes:
-        vertices: metres, in whatever frame the maker names.
-        normals: of length one, a vertex.
-        paint_xyz: where each vertex lies on the unmoved thing; patterns are laid out in it.
-        faces: vertex numbers.
-        pieces: a number a face: which piece of the thing it is.
+        vertices: positions in metres; the function that makes the mesh documents the frame.
+        normals: unit vertex normals.
+        rest_xyz: vertex positions before posing and placement; texture patterns are laid out in them.
+        faces: vertex indices.
+        pieces: piece number of each face (`PIECES` of a person, material number of an object).
     """
 
     vertices: Float[np.ndarray, "V 3"]
     normals: Float[np.ndarray, "V 3"]
-    paint_xyz: Float[np.ndarray, "V 3"]
+    rest_xyz: Float[np.ndarray, "V 3"]
     faces: Int[np.ndarray, "F 3"]
     pieces: Int[np.ndarray, " F"]
 
 
 def join(meshes: list[Mesh]) -> Mesh:
-    """One mesh of several; pieces keep their numbers."""
+    """Concatenates meshes; pieces keep their numbers."""
     starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
     return Mesh(
         vertices=np.concatenate([mesh.vertices for mesh in meshes]),
         normals=np.concatenate([mesh.normals for mesh in meshes]),
-        paint_xyz=np.concatenate([mesh.paint_xyz for mesh in meshes]),
+        rest_xyz=np.concatenate([mesh.rest_xyz for mesh in meshes]),
         faces=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]),
         pieces=np.concatenate([mesh.pieces for mesh in meshes]),
     )
 
 
 def grid_faces(rings: int, sides: int) -> Int[np.ndarray, "F 3"]:
-    """Faces of a tube whose vertices are `[rings, sides]`: rings go up, sides anticlockwise seen from above."""
+    """Faces of a tube with vertices `[rings, sides]`: rings from below, sides anticlockwise seen from above."""
     ring, side = np.meshgrid(np.arange(rings - 1), np.arange(sides), indexing="ij")
     a = (ring * sides + side).ravel()
     b = (ring * sides + (side + 1) % sides).ravel()
@@ -48,7 +48,7 @@ def grid_faces(rings: int, sides: int) -> Int[np.ndarray, "F 3"]:
 
 
 def grid_normals(points: Float[np.ndarray, "R S 3"]) -> Float[np.ndarray, "R S 3"]:
-    """Normals of a closed tube, by central differences; on the first and last ring they point along the tube."""
+    """Normals of a closed tube by central differences; those of the first and last ring point along the tube."""
     around = np.roll(points, -1, 1) - np.roll(points, 1, 1)
     along = np.gradient(points, axis=0)
     normals = np.cross(around, along)
@@ -58,7 +58,7 @@ def grid_normals(points: Float[np.ndarray, "R S 3"]) -> Float[np.ndarray, "R S 3
 
 
 def tube(points: Float[np.ndarray, "R S 3"], piece: int = 0) -> Mesh:
-    """A tube through rings of points."""
+    """Mesh of a tube through rings of points."""
     vertices = points.reshape(-1, 3)
     faces = grid_faces(*points.shape[:2])
     return Mesh(vertices, grid_normals(points).reshape(-1, 3), vertices, faces, np.full(len(faces), piece))
@@ -67,7 +67,7 @@ def tube(points: Float[np.ndarray, "R S 3"], piece: int = 0) -> Mesh:
 def ring(
     sides: int, half_x: float, half_z: float, power: float = 2.0
 ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, " S"]]:
-    """x and z of a (super)ellipse, anticlockwise seen from above (y towards the eye), from the left side on."""
+    """x and z of a superellipse, anticlockwise seen from above (y towards the viewer), starting at +x."""
     angle = -2 * np.pi * np.arange(sides) / sides
     c, s = np.cos(angle), np.sin(angle)
     bulge = (np.abs(c) ** power + np.abs(s) ** power) ** (-1 / power)
@@ -75,10 +75,10 @@ def ring(
 
 
 def loft(profile: Float[np.ndarray, "R 5"], sides: int, power: float = 2.0) -> Float[np.ndarray, "R2 S 3"]:
-    """Rings up a vertical axis, closed at both ends by a low dome.
+    """Points of rings along a vertical axis, closed at both ends by a low dome.
 
     Args:
-        profile: a row a ring, from below: height, half width, half depth, x and z of the middle.
+        profile: one row per ring, from below: height, half width, half depth, x and z of the centre.
     """
     rows = np.concatenate([profile[:1], profile, profile[-1:]])
     rows[[0, -1], 0] += 0.3 * rows[[0, -1], 1:3].min(1) * (-1, 1)
@@ -91,7 +91,7 @@ def loft(profile: Float[np.ndarray, "R 5"], sides: int, power: float = 2.0) -> F
 
 
 def ball(rings: int, sides: int) -> Float[np.ndarray, "R S 3"]:
-    """Points of the unit ball, from the lowest up."""
+    """Points of the unit sphere, from the lowest ring up."""
     latitude = np.linspace(-np.pi / 2 + 1e-4, np.pi / 2 - 1e-4, rings)
     x, z = ring(sides, 1.0, 1.0)
     return np.stack(
@@ -100,7 +100,7 @@ def ball(rings: int, sides: int) -> Float[np.ndarray, "R S 3"]:
 
 
 def box(half: Triple, center: Triple, piece: int = 0) -> Mesh:
-    """A box with flat sides; `paint_xyz` is metres from its middle."""
+    """Mesh of a box with flat sides; `rest_xyz` is in metres from its centre."""
     corners, normals, faces = [], [], []
     for axis in range(3):
         for sign in (-1, 1):

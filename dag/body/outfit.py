@@ -1,4 +1,4 @@
-"""What somebody wears: garments as heights where they end, how loose they are, and which material is where."""
+"""Outfits: the heights at which garments end, their ease, and the materials of each surface piece."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from dag.body.mesh import Triple
 from dag.body.template import HEM, PIECE, PIECES, SHIRTS, SLEEVES, TROUSERS
 from dag.body.textures import Material, cloth, plain, skin_colour, two_colours
 
-# The front hair line runs higher than the back one: z and height, canonical units.
+# Height of the hair line over z, canonical units. It is higher at the front than at the back.
 _HAIRLINE = np.array([[-0.06, 0.890], [-0.02, 0.893], [0.002, 0.930], [0.03, 0.957], [0.05, 0.972], [0.06, 0.976]])
 
 
@@ -18,16 +18,19 @@ class Outfit:
     """Clothes, hair and skin of one person. Heights and sizes in canonical units.
 
     Attributes:
-        sleeve, shirt_hem, trouser_hem: where they end; 1.0 for no sleeve or no trousers.
-        shirt_ease, sleeve_ease, trouser_ease: how far they stand off; `flare` widens trousers downwards.
-        skirt_hem: None without a skirt; `skirt_flare` its widening.
-        hairline: how much higher than usual the hair begins; 1 for bald.
-        hair_thickness, hair_length: stand-off on the head; height where long hair ends, None for short hair.
-        bun, brim: middle and half sizes of a bun or tail and of a hat's brim.
-        materials: everything that the person's surface is made of.
-        layers: per piece, (heights, materials) from below: material k lies below height k, the last above all.
-        face: features painted on the head: name to number.
-        front: details painted on the torso: name to numbers.
+        sleeve, shirt_hem, trouser_hem: heights where they end; 1.0 for no sleeves or no trousers.
+        shirt_ease, sleeve_ease, trouser_ease: distance between skin and cloth.
+        flare: widening of the trousers below the knee, per unit of height.
+        skirt_hem: height where the skirt ends, None without a skirt.
+        skirt_flare: widening of the skirt.
+        hairline: height of the hair line above the average; 1 for bald.
+        hair_thickness: distance between scalp and hair surface.
+        hair_length: height where long hair ends, None for short hair.
+        bun, brim: centre and half sizes of a bun or ponytail, and of a hat's brim.
+        materials: materials of the person's surface.
+        layers: per piece, (heights, materials) from below: material k lies below height k, the last above all heights.
+        face: features painted on the head, name to value.
+        front: details painted on the torso, name to value.
     """
 
     sleeve: float = 1.0
@@ -49,25 +52,25 @@ class Outfit:
     face: dict[str, float] = field(default_factory=dict)
     front: dict[str, float] = field(default_factory=dict)
 
-    def hair_height(self, paint_xyz: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, " V"]:
-        """Height above the hair line, canonical units: positive under hair (or hat)."""
-        line = np.interp(paint_xyz[:, 2], _HAIRLINE[:, 0], _HAIRLINE[:, 1])
-        raised = self.hairline * np.clip((paint_xyz[:, 2] + 0.02) / 0.05, 0, 1)
-        ragged = 0.003 * np.sin(230 * paint_xyz[:, 0] + 1.3) + 0.0018 * np.sin(640 * paint_xyz[:, 0])
-        return paint_xyz[:, 1] - line - raised - ragged
+    def hair_height(self, rest_xyz: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, " V"]:
+        """Height above the hair line in canonical units; positive where hair covers the head."""
+        line = np.interp(rest_xyz[:, 2], _HAIRLINE[:, 0], _HAIRLINE[:, 1])
+        raised = self.hairline * np.clip((rest_xyz[:, 2] + 0.02) / 0.05, 0, 1)
+        ragged = 0.003 * np.sin(230 * rest_xyz[:, 0] + 1.3) + 0.0018 * np.sin(640 * rest_xyz[:, 0])
+        return rest_xyz[:, 1] - line - raised - ragged
 
     def add(self, material: Material) -> int:
-        """Number of a new material."""
+        """Append a material and return its index."""
         self.materials.append(material)
         return len(self.materials) - 1
 
 
-# Numbers in `materials` that the painting of details relies on.
+# Indices in `materials`, in the order in which `random_outfit` adds them; dag.body.paint relies on them.
 SKIN, HAIR, SHIRT, BOTTOM, SHOE, SOCK, ACCENT, INNER, HAT = range(9)
 
 
 def random_outfit(rng: np.random.Generator, bust: float, child: bool) -> Outfit:
-    """Clothes for a random occasion; skirts, long hair and beards follow the build."""
+    """A random outfit; the probabilities of skirts, long hair and beards depend on the build."""
     outfit = Outfit()
     season = rng.random()  # 0 summer, 1 winter
     skirted = bust > 0.15 and rng.random() < 0.4

@@ -1,4 +1,4 @@
-"""Painted details: face, hair line, beard, glasses, collar, print, buttons, belt, pockets. In canonical units."""
+"""Details painted on head and torso (eyes, beard, glasses, collar, buttons), in canonical units of the rest pose."""
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
@@ -8,21 +8,24 @@ from dag.body.outfit import ACCENT, HAIR, HAT, INNER, SKIN, Outfit
 
 def paint_face(
     outfit: Outfit,
-    paint: Float32[np.ndarray, "N 3"],
+    rest_xyz: Float32[np.ndarray, "N 3"],
     material: Int[np.ndarray, " M"],
     tint: Float32[np.ndarray, "M 3"],
     where: Int[np.ndarray, " N"],
     first: int,
 ) -> UInt8[np.ndarray, " N"]:
-    """Paint the head's pixels `where` of `material` and `tint` in place; return 1 for hair and hat.
+    """Paint the head's pixels `where` of `material` and `tint` in place; returns 1 for hair and hat, else 0.
 
     Args:
-        paint: places of the head's pixels on the unmoved head.
-        first: number of the outfit's first material.
+        rest_xyz: positions of the head's pixels on the body in its rest pose.
+        material: material index per pixel.
+        tint: RGB per pixel that replaces the material's colour.
+        where: indices of the head's pixels.
+        first: index of the outfit's first material.
     """
-    x, y, z = paint.T
+    x, y, z = rest_xyz.T
     face = outfit.face
-    covered = outfit.hair_height(paint) > 0
+    covered = outfit.hair_height(rest_xyz) > 0
     material[where[covered]] = first + HAIR
     if "hat" in face:
         hat = y > face["hat"] + 0.25 * np.minimum(z, 0)
@@ -44,7 +47,7 @@ def paint_face(
 def _features(
     face: dict[str, float], x: Float32[np.ndarray, " N"], y: Float32[np.ndarray, " N"]
 ) -> list[tuple[Bool[np.ndarray, " N"], tuple[float, float, float]]]:
-    """Eyes, mouth, nostrils and glasses: where they are and their colour."""
+    """Masks and RGB colours of eyes, mouth, nostrils and glasses."""
     side = np.abs(x)
     eye = ((side - 0.018) / 0.0095) ** 2 + ((y - 0.936) / 0.0062) ** 2
     iris = ((side - 0.018) / 0.0045) ** 2 + ((y - 0.936) / 0.0058) ** 2
@@ -64,39 +67,42 @@ def _features(
 
 def paint_front(
     outfit: Outfit,
-    paint: Float32[np.ndarray, "N 3"],
+    rest_xyz: Float32[np.ndarray, "N 3"],
     material: Int[np.ndarray, " M"],
-    shine: Float32[np.ndarray, " M"],
+    brightness: Float32[np.ndarray, " M"],
     where: Int[np.ndarray, " N"],
     first: int,
 ) -> None:
-    """Paint the torso's pixels `where` of `material` and darken seams in `shine`, in place."""
-    x, y, z = paint.T
-    side, front, look = np.abs(x), z > 0.005, outfit.front
+    """Paint the torso's pixels `where` of `material` and darken seams in `brightness`, in place.
+
+    Arguments as in `paint_face`; `brightness` is a factor per pixel.
+    """
+    x, y, z = rest_xyz.T
+    side, front, details = np.abs(x), z > 0.005, outfit.front
     shirt = y > outfit.shirt_hem
-    if "open" in look:
-        inner = front & shirt & (side < look["open"] * (0.4 + (y - 0.5) * 2.2))
+    if "open" in details:
+        inner = front & shirt & (side < details["open"] * (0.4 + (y - 0.5) * 2.2))
         material[where[inner]] = first + INNER
-        if look["tie"]:
+        if details["tie"]:
             material[where[inner & (side < 0.007 + 0.03 * (0.82 - y)) & (y < 0.825) & (y > 0.62)]] = first + ACCENT
-        shine[where[front & shirt & (np.abs(side - look["open"] * (0.4 + (y - 0.5) * 2.2)) < 0.003)]] = 0.6
-    if "print" in look:
-        printed = front & ((x / look["print"]) ** 2 + ((y - 0.74) / (look["print"] * 0.7)) ** 2 < 1)
+        brightness[where[front & shirt & (np.abs(side - details["open"] * (0.4 + (y - 0.5) * 2.2)) < 0.003)]] = 0.6
+    if "print" in details:
+        printed = front & ((x / details["print"]) ** 2 + ((y - 0.74) / (details["print"] * 0.7)) ** 2 < 1)
         material[where[printed]] = first + ACCENT
-    if "back_number" in look:
+    if "back_number" in details:
         number = (z < 0) & (np.abs(side - 0.018) < 0.007) & (np.abs(y - 0.74) < 0.035)
         material[where[number]] = first + ACCENT
-    if "buttons" in look:
-        shine[where[front & shirt & (side < 0.0018)]] = 0.65
+    if "buttons" in details:
+        brightness[where[front & shirt & (side < 0.0018)]] = 0.65
         material[where[front & shirt & (side < 0.0045) & (np.abs((y * 28) % 1 - 0.5) < 0.13)]] = first + INNER
-    neck = (y > 0.843 - look["neck"] * np.clip(1 - (side / 0.035) ** 2, 0, 1)) & front
-    if "open" not in look:
+    neck = (y > 0.843 - details["neck"] * np.clip(1 - (side / 0.035) ** 2, 0, 1)) & front
+    if "open" not in details:
         material[where[neck]] = first + SKIN
-    shine[where[(np.abs(y - 0.842) < 0.004) & ~neck]] = 0.72
-    if look["belt"]:
+    brightness[where[(np.abs(y - 0.842) < 0.004) & ~neck]] = 0.72
+    if details["belt"]:
         material[where[np.abs(y - outfit.shirt_hem + 0.008) < 0.007]] = first + ACCENT
-    if look["pockets"] and outfit.skirt_hem is None:
+    if details["pockets"] and outfit.skirt_hem is None:
         pocket = (z < -0.02) & (np.abs(side - 0.042) < 0.022) & (np.abs(y - 0.545) < 0.022)
         edge = pocket & ((np.abs(side - 0.042) > 0.018) | (np.abs(y - 0.545) > 0.018))
-        shine[where[edge & (y < outfit.shirt_hem)]] = 0.6
-        shine[where[front & (side < 0.0025) & (y < outfit.shirt_hem) & (y > 0.5)]] = 0.65
+        brightness[where[edge & (y < outfit.shirt_hem)]] = 0.6
+        brightness[where[front & (side < 0.0025) & (y < outfit.shirt_hem) & (y > 0.5)]] = 0.65

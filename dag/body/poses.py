@@ -1,18 +1,18 @@
-"""Random poses: what the legs do, what the arms do, how the backbone and head are held."""
+"""Random poses: an action of the legs, arm poses, and the orientation of torso and head."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from dag.body.anthropometry import BONE, Build
-from dag.body.pose import SIGN, Pose, about, reach, set_arm, set_leg, within
+from dag.body.pose import SIGN, Pose, clip_to_limits, reach, rotate, set_arm, set_leg
 
 Rng = np.random.Generator
 SIDES = ("left", "right")
 
 
 def random_pose(rng: Rng, build: Build) -> Pose:
-    """A pose of everyday life or sport, within the joint limits."""
+    """A random pose of everyday life or sport, within the joint limits."""
     pose = Pose()
     names = list(LEGS)
     legs = names[rng.choice(len(names), p=np.array([LEGS[name][1] for name in names]))]
@@ -26,29 +26,29 @@ def random_pose(rng: Rng, build: Build) -> Pose:
         for side in SIDES:
             _single_arm(rng, pose, build, side)
     for side in SIDES:
-        wrist = about("x", rng.normal(-5, 12)) @ about("y", SIGN[side] * rng.normal(10, 35))
-        pose.turns[BONE[f"{side}_hand"]] = wrist
+        wrist = rotate("x", rng.normal(-5, 12)) @ rotate("y", SIGN[side] * rng.normal(10, 35))
+        pose.rotations[BONE[f"{side}_hand"]] = wrist
     return pose
 
 
 def _torso(rng: Rng, pose: Pose, legs: str) -> None:
     bend = {"run": 8.0, "squat": 25.0, "lunge": 8.0, "jump": 5.0}.get(legs, 2.0) + rng.normal(0, 5)
     pitch = bend * 0.4
-    if legs in ("stand", "apart") and rng.random() < 0.16:  # bows, ties a shoe, picks something up
+    if legs in ("stand", "apart") and rng.random() < 0.16:  # bowing, tying a shoe, picking an object up
         bend, pitch = rng.uniform(20, 65), rng.uniform(20, 65)
-    bend = within("spine_flexion", bend)
+    bend = clip_to_limits("spine_flexion", bend)
     twist, lean = rng.normal(0, 10), rng.normal(0, 5)
-    pose.turns[0] = about("y", rng.normal(0, 4)) @ about("x", pitch) @ about("z", -0.6 * lean)
+    pose.rotations[0] = rotate("y", rng.normal(0, 4)) @ rotate("x", pitch) @ rotate("z", -0.6 * lean)
     for bone in ("spine", "chest"):
-        pose.turns[BONE[bone]] = about("y", twist / 2) @ about("x", bend / 2) @ about("z", lean)
-    look = within("neck_turn", rng.normal(0, 22))
+        pose.rotations[BONE[bone]] = rotate("y", twist / 2) @ rotate("x", bend / 2) @ rotate("z", lean)
+    look = clip_to_limits("neck_turn", rng.normal(0, 22))
     nod = rng.normal(4, 10) - 0.35 * (bend + pitch)
     for bone in ("neck", "head"):
-        pose.turns[BONE[bone]] = about("y", look / 2) @ about("x", nod / 2) @ about("z", rng.normal(0, 3))
+        pose.rotations[BONE[bone]] = rotate("y", look / 2) @ rotate("x", nod / 2) @ rotate("z", rng.normal(0, 3))
 
 
 def _pitch(pose: Pose) -> float:
-    return float(np.rad2deg(np.arcsin(np.clip(pose.turns[0][2, 1], -1, 1))))
+    return float(np.rad2deg(np.arcsin(np.clip(pose.rotations[0][2, 1], -1, 1))))
 
 
 def _stand(rng: Rng, pose: Pose) -> None:
@@ -58,7 +58,7 @@ def _stand(rng: Rng, pose: Pose) -> None:
         set_leg(pose, side, _pitch(pose) + 0.5 * knee, rng.uniform(1, 9), rng.uniform(0, 20), knee)
 
 
-def _apart(rng: Rng, pose: Pose) -> None:
+def _disjoint(rng: Rng, pose: Pose) -> None:
     spread = rng.uniform(10, 28)
     for side in SIDES:
         knee = rng.uniform(0, 30)
@@ -94,7 +94,7 @@ def _sit(rng: Rng, pose: Pose) -> None:
 
 
 def _sit_on_ground(rng: Rng, pose: Pose) -> None:
-    pose.turns[0] = about("x", -rng.uniform(5, 25))
+    pose.rotations[0] = rotate("x", -rng.uniform(5, 25))
     for side in SIDES:
         knee = rng.uniform(5, 110)
         set_leg(pose, side, 70 + 0.42 * knee, rng.uniform(2, 25), rng.uniform(0, 30), knee, -10.0)
@@ -144,10 +144,10 @@ def _jump(rng: Rng, pose: Pose) -> None:
         set_leg(pose, side, 0.6 * knee + rng.normal(0, 8), rng.uniform(0, 30), rng.uniform(0, 20), knee, -30.0)
 
 
-# What the legs do, and how often.
+# Leg actions and their probabilities.
 LEGS: dict[str, tuple[Callable[[Rng, Pose], None], float]] = {
     "stand": (_stand, 0.32),
-    "apart": (_apart, 0.11),
+    "apart": (_disjoint, 0.11),
     "walk": (_walk, 0.17),
     "run": (_run, 0.09),
     "sit": (_sit, 0.09),
@@ -161,7 +161,7 @@ LEGS: dict[str, tuple[Callable[[Rng, Pose], None], float]] = {
 
 
 def _swing_arms(rng: Rng, pose: Pose, fast: bool) -> None:
-    left_leg_ahead = pose.turns[BONE["left_upper_leg"]][2, 1] < pose.turns[BONE["right_upper_leg"]][2, 1]
+    left_leg_ahead = pose.rotations[BONE["left_upper_leg"]][2, 1] < pose.rotations[BONE["right_upper_leg"]][2, 1]
     for side in SIDES:
         back = left_leg_ahead == (side == "left")
         swing = rng.uniform(20, 50) if fast else rng.uniform(8, 30)
@@ -169,7 +169,7 @@ def _swing_arms(rng: Rng, pose: Pose, fast: bool) -> None:
         set_arm(pose, side, -swing if back else swing, rng.uniform(4, 14), rng.normal(-5, 8), elbow)
 
 
-# Both wrists: (place for the left one in canonical units, where its elbow points); the right ones are mirrored.
+# Poses of both arms: (left wrist in canonical units, direction of the left elbow), mirrored for the right arm.
 _PAIRS = {
     "crossed": ((-0.055, 0.715, 0.098), (0.7, -1.0, 0.1)),
     "hips": ((0.118, 0.590, 0.015), (1.0, 0.05, -0.6)),
@@ -182,7 +182,7 @@ _PAIRS = {
     "carry": ((0.075, 0.670, 0.185), (0.6, -1.0, -0.5)),
     "screen": ((0.040, 0.740, 0.190), (0.6, -1.0, -0.2)),
 }
-_LAP = ((0.080, 0.600, 0.190), (0.7, -0.6, -0.5))  # a hand on the thigh of somebody seated
+_LAP = ((0.080, 0.600, 0.190), (0.7, -0.6, -0.5))  # hand on the thigh of a seated person
 _ONE_HAND = {
     "hip": ((0.118, 0.590, 0.015), (1.0, 0.05, -0.6)),
     "ear": ((0.085, 0.905, 0.035), (0.6, -1.0, 0.4)),
@@ -195,21 +195,21 @@ _ONE_HAND = {
 }
 
 
-def _reach(rng: Rng, pose: Pose, build: Build, side: str, aim: tuple, spread: float) -> None:
+def _reach(rng: Rng, pose: Pose, build: Build, side: str, target: tuple, spread: float) -> None:
     mirrored = np.array([SIGN[side], 1, 1])
-    wrist = np.array(aim[0]) + rng.normal(0, spread, 3)
+    wrist = np.array(target[0]) + rng.normal(0, spread, 3)
     wrist[2] += np.sign(wrist[2]) * 0.025 * build.belly
-    reach(pose, build, side, wrist * mirrored, np.array(aim[1]) * mirrored)
+    reach(pose, build, side, wrist * mirrored, np.array(target[1]) * mirrored)
 
 
 def _pair_of_arms(rng: Rng, pose: Pose, build: Build) -> None:
     name = list(_PAIRS)[rng.integers(len(_PAIRS))]
     over = SIDES[rng.integers(2)]
     for side in SIDES:
-        place, pole = _PAIRS[name]
+        position, pole = _PAIRS[name]
         if name == "crossed" and side == over:  # one forearm lies on the other
-            place = (place[0], place[1] + 0.02, place[2] + 0.03)
-        _reach(rng, pose, build, side, (place, pole), 0.008 if name == "crossed" else 0.018)
+            position = (position[0], position[1] + 0.02, position[2] + 0.03)
+        _reach(rng, pose, build, side, (position, pole), 0.008 if name == "crossed" else 0.018)
 
 
 def _single_arm(rng: Rng, pose: Pose, build: Build, side: str) -> None:

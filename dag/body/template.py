@@ -1,4 +1,4 @@
-"""The unmoved body as tubes in canonical units, with the weights that tie each vertex to up to three bones."""
+"""Template body: tubes in the rest pose, canonical units, with skinning weights of up to three bones per vertex."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +10,7 @@ from dag.body.anthropometry import BONE, CANONICAL, SHOULDER_X
 from dag.body.mesh import ball, grid_faces, grid_normals, loft
 
 SIDES = (("left", 1), ("right", -1))
-# Pieces of a person's surface. They are finer than the part map's labels.
+# Pieces of a person's surface. A refinement of the labels of the part map.
 PIECES = (
     "head", "hair", "brim", "nose", "left_ear", "right_ear", "torso", "skirt",
     *(f"{side}_{part}" for part in ("upper_arm", "lower_arm", "hand", "upper_leg", "lower_leg", "foot")
@@ -18,13 +18,13 @@ PIECES = (
 )  # fmt: skip
 PIECE = {name: number for number, name in enumerate(PIECES)}
 
-# Heights (canonical) where a garment can end: two rings lie close together there.
+# Heights (canonical) at which garments can end. Two rings of the tube lie close together there.
 SLEEVES = (0.482, 0.550, 0.655, 0.705)
 TROUSERS = (0.060, 0.160, 0.250, 0.335, 0.410)
 SHIRTS = (0.517, 0.547, 0.607)
 HEM = 0.002
 
-# height, half width, half depth, x, z of the middle
+# height, half width, half depth, x and z of the centre
 _TORSO = [
     (0.470, 0.034, 0.036, 0, -0.008), (0.485, 0.062, 0.056, 0, -0.010), (0.505, 0.084, 0.067, 0, -0.012),
     (0.530, 0.094, 0.071, 0, -0.013), (0.560, 0.094, 0.068, 0, -0.010), (0.590, 0.086, 0.060, 0, -0.005),
@@ -50,30 +50,30 @@ _HAND = [
     (0.370, 0.006, 0.009), (0.385, 0.009, 0.017), (0.410, 0.010, 0.020), (0.440, 0.012, 0.022),
     (0.462, 0.012, 0.020), (0.478, 0.013, 0.017),
 ]  # fmt: skip
-_FOOT = [  # z, half width, lowest, highest
+_FOOT = [  # z, half width, minimum and maximum height
     (-0.038, 0.012, 0.006, 0.030), (-0.031, 0.019, 0.000, 0.046), (-0.012, 0.021, 0.000, 0.058),
     (0.015, 0.023, 0.000, 0.052), (0.045, 0.026, 0.000, 0.038), (0.078, 0.028, 0.000, 0.027),
     (0.098, 0.025, 0.000, 0.021), (0.112, 0.014, 0.003, 0.014),
 ]  # fmt: skip
-_CURTAIN = [  # long hair: 0 at its end, 1 at the top
+_CURTAIN = [  # long hair: 0 at its lower end, 1 at the top
     (0.0, 0.036, 0.012, 0, -0.048), (0.25, 0.044, 0.020, 0, -0.042), (0.5, 0.050, 0.030, 0, -0.032),
     (0.75, 0.052, 0.040, 0, -0.022), (0.92, 0.040, 0.036, 0, -0.018), (1.0, 0.018, 0.018, 0, -0.012),
 ]  # fmt: skip
-HEAD_MIDDLE = np.array([0.0, 0.935, 0.006])
+HEAD_CENTER = np.array([0.0, 0.935, 0.006])
 
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """The body of every person, in canonical units, unclothed.
+    """The unclothed body that all persons are made from, in the rest pose and canonical units.
 
     Attributes:
-        points, normals: canonical.
-        outward: unit vector away from the tube's middle line, along which clothes stand off.
-        faces, pieces: of all pieces, also the ones that a person may lack (skirt, hair, brim).
-        bones, weights: the three bones that move a vertex, and how much.
-        home: the bone whose scale holds for a vertex.
-        tubes: vertices of each tube.
-        hulls: per tube, groups of vertices whose convex hulls together are the body, for shadows.
+        points, normals: vertex positions and unit normals.
+        outward: unit vector from the tube's axis to the vertex; garments are offset along it.
+        faces, pieces: vertex indices and piece of each face, including optional pieces (skirt, hair, brim).
+        bones, weights: the three bones of each vertex and their skinning weights.
+        main_bone: the bone whose `Build.scale` applies to the vertex.
+        tubes: vertex range of each tube.
+        hulls: vertex ranges per tube whose convex hulls approximate the body; shadows are cast from them.
     """
 
     points: Float[np.ndarray, "V 3"]
@@ -83,23 +83,23 @@ class Template:
     pieces: Int[np.ndarray, " F"]
     bones: Int[np.ndarray, "V 3"]
     weights: Float[np.ndarray, "V 3"]
-    home: Int[np.ndarray, " V"]
+    main_bone: Int[np.ndarray, " V"]
     tubes: dict[str, slice]
     hulls: dict[str, list[slice]]
 
 
 def head_surface(direction: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
-    """Skin of the head in a direction (unit vector) from its middle: narrow jaw, flat face, round back."""
+    """Point of the head's surface in a direction (unit vector) from its centre: narrow jaw, flat face, round back."""
     x, y, z = np.moveaxis(direction, -1, 0)
     low = np.maximum(-y, 0)
     wide = 0.0445 * (1 - 0.24 * low**1.5)
     deep = np.where(z > 0, 0.054 * (1 - 0.08 * low), 0.058 * (1 - 0.38 * low))
-    return HEAD_MIDDLE + np.stack([wide * x, 0.065 * y, deep * z], -1)
+    return HEAD_CENTER + np.stack([wide * x, 0.065 * y, deep * z], -1)
 
 
 @cache
 def template() -> Template:
-    """Build the template once."""
+    """The template, built once per process."""
     tubes: dict[str, np.ndarray] = {}
     pieces: dict[str, np.ndarray] = {}
     _torso_and_head(tubes, pieces)
@@ -148,7 +148,7 @@ def _limbs(tubes: dict, pieces: dict, side: str, sign: int) -> None:
     arm_rows = _rings(_ARM, arm, shoulder)
     arm_rows[:, 4] -= 0.004
     hand_rows = _rings(_HAND, [row[0] for row in _HAND] + [0.398, 0.425], shoulder)
-    hand_rows[:, 3] -= sign * 0.14 * np.maximum(0.44 - hand_rows[:, 0], 0)  # fingers curl towards the palm
+    hand_rows[:, 3] -= sign * 0.14 * np.maximum(0.44 - hand_rows[:, 0], 0)  # fingers bend towards the palm
     thumb = np.array(
         [(0.404, 0.004, 0.005, -0.006, 0.023), (0.43, 0.006, 0.006, -0.004, 0.024), (0.456, 0.007, 0.008, 0, 0.015)]
     )
@@ -180,19 +180,22 @@ def _smooth(value: Float[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
 def _chain(
     y: Float[np.ndarray, " V"], bones: list[str], widths: list[float]
 ) -> tuple[Int[np.ndarray, "V 3"], Float[np.ndarray, "V 3"], Int[np.ndarray, " V"]]:
-    """Bones from above downwards or from below upwards; each joint blends over its width in height."""
+    """Bones, skinning weights and main bone of points along a vertical chain of bones, in either direction.
+
+    At each joint the weights change smoothly over its width, in height.
+    """
     numbers = [BONE[bone] for bone in bones]
     joints = CANONICAL[numbers, 1]
     up = 1 if joints[-1] > joints[0] else -1
     ids, weights = np.full((len(y), 3), numbers[0]), np.zeros((len(y), 3))
-    weights[:, 0], home = 1, np.full(len(y), numbers[0])
+    weights[:, 0], main_bone = 1, np.full(len(y), numbers[0])
     for number, before, joint, width in zip(numbers[1:], numbers, joints[1:], widths):
-        share = _smooth(up * (y - joint) / width + 0.5)
-        reached = share > 0
+        weight = _smooth(up * (y - joint) / width + 0.5)
+        reached = weight > 0
         ids[reached, 0], ids[reached, 1] = before, number
-        weights[reached, 0], weights[reached, 1] = 1 - share[reached], share[reached]
-        home[up * (y - joint) > 0] = number
-    return ids, weights, home
+        weights[reached, 0], weights[reached, 1] = 1 - weight[reached], weight[reached]
+        main_bone[up * (y - joint) > 0] = number
+    return ids, weights, main_bone
 
 
 def _skin(name: str, points: Float[np.ndarray, "V 3"]) -> tuple:
@@ -202,12 +205,12 @@ def _skin(name: str, points: Float[np.ndarray, "V 3"]) -> tuple:
         chain = [f"{side}_upper_{part}", f"{side}_lower_{part}"] + ([f"{side}_hand"] if part == "arm" else [])
         return _chain(y, chain, [0.055, 0.02] if part == "arm" else [0.075])
     if name == "torso":
-        bones, weights, home = _chain(y, ["pelvis", "spine", "chest", "neck", "head"], [0.075, 0.075, 0.03, 0.03])
+        bones, weights, main_bone = _chain(y, ["pelvis", "spine", "chest", "neck", "head"], [0.075, 0.075, 0.03, 0.03])
         lifted = 0.9 * _smooth((np.abs(points[:, 0]) - 0.03) / 0.07) * _smooth((y - 0.76) / 0.05)
         bones[:, 2] = np.where(points[:, 0] > 0, BONE["left_collar"], BONE["right_collar"])
         weights *= 1 - lifted[:, None]
         weights[:, 2] = lifted
-        return bones, weights, home
+        return bones, weights, main_bone
     if name == "skirt":
         drop = _smooth((1 - y) * 1.6)
         left = _smooth(points[:, 0] * 0.9 + 0.5)
@@ -226,11 +229,10 @@ def _assemble(tubes: dict[str, np.ndarray], pieces: dict[str, np.ndarray]) -> Te
     slices, hulls, start = {}, {}, 0
     for name, points in tubes.items():
         rings, sides = points.shape[:2]
-        middle = points.mean(1, keepdims=True)
-        away = points - middle
+        away = points - points.mean(1, keepdims=True)
         columns["outward"].append(away / np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-4))
         normals = grid_normals(points)
-        if name == "skirt":  # open below and above
+        if name == "skirt":  # open at both ends
             normals[[0, -1]] = normals[[1, -2]]
         columns["normals"].append(normals)
         columns["points"].append(points)
@@ -247,14 +249,14 @@ def _assemble(tubes: dict[str, np.ndarray], pieces: dict[str, np.ndarray]) -> Te
         key: np.concatenate([array.reshape(-1, 3) for array in columns[key]])
         for key in ("points", "normals", "outward")
     }
-    bones, weights, home = (np.concatenate([skin[n] for skin in columns["skin"]]) for n in range(3))
+    bones, weights, main_bone = (np.concatenate([skin[n] for skin in columns["skin"]]) for n in range(3))
     return Template(
         **flat,
         faces=np.concatenate(columns["faces"]),
         pieces=np.concatenate(columns["pieces"]),
         bones=bones,
         weights=weights,
-        home=home,
+        main_bone=main_bone,
         tubes=slices,
         hulls=hulls,
     )

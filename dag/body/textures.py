@@ -1,4 +1,4 @@
-"""Materials: small tiles of colour that repeat over a surface."""
+"""Materials: small colour textures that repeat over a surface."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,13 +13,13 @@ Colour = Float[np.ndarray, "3"]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a surface is made of.
+    """Appearance of a surface.
 
     Attributes:
-        tile: RGB, 0 to 1; it repeats.
-        repeat: length of a tile on the surface: metres on things, canonical units on people.
-        fold: strength of dents and folds in the light.
-        gloss: strength of the highlight.
+        tile: RGB texture, 0 to 1; it repeats.
+        repeat: side of a tile on the surface: metres on objects, canonical units on persons.
+        fold: strength of dents and folds in the shading.
+        gloss: strength of the specular highlight.
     """
 
     tile: Float32[np.ndarray, "64 64 3"]
@@ -30,7 +30,7 @@ class Material:
 
 @cache
 def noise_field(roughness: float = 1.6, seed: int = 0, side: int = 256) -> Float32[np.ndarray, "N N"]:
-    """A repeating cloud of values, mean 0, deviation 1; a larger `roughness` exponent gives larger clouds."""
+    """Periodic noise with mean 0 and standard deviation 1; its spectrum falls as frequency ** -`roughness`."""
     rng = np.random.default_rng([7, seed])
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     frequency[0, 0] = np.inf
@@ -40,7 +40,7 @@ def noise_field(roughness: float = 1.6, seed: int = 0, side: int = 256) -> Float
 
 
 def skin_colour(rng: np.random.Generator) -> Colour:
-    """A skin tone between very light and very dark."""
+    """A random skin tone, RGB, from very dark to very light."""
     tones = np.array([[0.29, 0.18, 0.13], [0.45, 0.29, 0.20], [0.62, 0.43, 0.31], [0.78, 0.58, 0.45],
                       [0.88, 0.70, 0.58], [0.94, 0.79, 0.69]])  # fmt: skip
     at = rng.uniform(0, len(tones) - 1)
@@ -49,7 +49,7 @@ def skin_colour(rng: np.random.Generator) -> Colour:
 
 
 def random_colour(rng: np.random.Generator, dull: float = 0.35) -> Colour:
-    """A colour; with probability `dull` a grey, white, black, blue or earthen one."""
+    """A random RGB colour; with probability `dull` grey, white, black, blue or an earth tone."""
     if rng.random() < dull:
         plain_ones = np.array([[0.08, 0.08, 0.09], [0.92, 0.92, 0.91], [0.5, 0.5, 0.52], [0.13, 0.17, 0.3],
                                [0.22, 0.3, 0.45], [0.48, 0.4, 0.3], [0.3, 0.33, 0.25], [0.75, 0.7, 0.6]])  # fmt: skip
@@ -62,7 +62,7 @@ def plain(
     rng: np.random.Generator, colour: Colour, fold: float = 0.1, repeat: float = 0.3, grain: float = 0.03,
     gloss: float = 0.0,
 ) -> Material:  # fmt: skip
-    """One colour with a little grain."""
+    """A material of one colour with fine noise of strength `grain`."""
     y, x = rng.integers(0, 192, 2)
     tile = colour * (1 + grain * noise_field(0.8, 1)[y : y + SIDE, x : x + SIDE, None])
     return Material(np.clip(tile, 0, 1).astype(np.float32), repeat, fold, gloss)
@@ -71,12 +71,12 @@ def plain(
 def two_colours(
     rng: np.random.Generator, pattern: str, one: Colour, two: Colour, repeat: float, fold: float, gloss: float = 0.0
 ) -> Material:
-    """A pattern in two colours.
+    """A material with a pattern of two colours.
 
     Patterns: stripes, upright, slanted, checks, plaid, dots, patches, tiles, bricks, planks, letters.
     """
-    share = cv2.GaussianBlur(_pattern(rng, pattern), (3, 3), 0)[..., None]
-    tile = one * (1 - share) + two * share
+    mix = cv2.GaussianBlur(_pattern(rng, pattern), (3, 3), 0)[..., None]
+    tile = one * (1 - mix) + two * mix
     tile *= 1 + 0.03 * noise_field(0.8, 1)[:SIDE, :SIDE, None]
     return Material(np.clip(tile, 0, 1).astype(np.float32), repeat, fold, gloss)
 
@@ -105,13 +105,13 @@ def _pattern(rng: np.random.Generator, name: str) -> Float32[np.ndarray, "64 64"
     elif name == "planks":
         grain = noise_field(1.2, 3)[::4, :SIDE] * 0.12 + 0.3
         value = np.where(y % 21 < 1, 1.0, grain)
-    else:  # letters: rows of marks, as on a printed box or a sign
+    else:  # letters: rows of marks as on a printed box or sign
         value = (y % 16 < 9) & (noise_field(0.3, 4)[y // 16 * 3, x // 3] > -0.2) & (x % 3 < 2) & (x > 6)
     return np.asarray(value, np.float32)
 
 
 def cloth(rng: np.random.Generator, use: str) -> Material:
-    """Cloth or leather for a use: shirt, plain_shirt, trousers, shoe, sock or accent."""
+    """A random material for a garment: shirt, plain_shirt, trousers, shoe, sock or accent."""
     if use == "shirt" and rng.random() < 0.42:
         kinds = ("stripes", "upright", "checks", "plaid", "dots", "patches", "slanted")
         kind = kinds[rng.choice(len(kinds), p=[0.35, 0.12, 0.1, 0.18, 0.1, 0.1, 0.05])]

@@ -1,4 +1,4 @@
-"""Curves of a run, a row an epoch."""
+"""Training curves: one row per epoch."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,16 +8,16 @@ from lightning.pytorch.callbacks import Checkpoint
 
 @runtime_checkable
 class Validation(Protocol):
-    """A callback that validates; `latest` holds its metrics of this epoch, nothing where it did not validate."""
+    """A callback that validates; `latest` holds the metrics of the current epoch, and is empty without validation."""
 
     latest: dict[str, float]
 
 
 class Curves(Checkpoint):
-    """Losses, rate and validation metrics to the logger, a row an epoch.
+    """Logs losses, learning rate and validation metrics, one row per epoch.
 
-    The rows are part of the state, and a run that goes on writes them anew: the files are always those of an
-    uninterrupted run. Stands behind `validation` in the trainer's list.
+    The rows are part of the resume state, and a resumed run logs them again, so that the files equal those of an
+    uninterrupted run. The callback must follow `validation` in the trainer's list.
     """
 
     def __init__(self, validation: Validation):
@@ -35,9 +35,9 @@ class Curves(Checkpoint):
             self._write(trainer, *row)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        validated = {f"val/{name}": value for name, value in self.validation.latest.items()}
-        self.rows.append((trainer.global_step, {**trained, **validated, "epoch": trainer.current_epoch}))
+        training = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        validation = {f"val/{name}": value for name, value in self.validation.latest.items()}
+        self.rows.append((trainer.global_step, {**training, **validation, "epoch": trainer.current_epoch}))
         self._write(trainer, *self.rows[-1])
 
     def _write(self, trainer: L.Trainer, step: int, row: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Where a run keeps what it needs to go on after it was killed."""
+"""Folders for the resume state of runs: one per configuration, locked while a run is alive."""
 
 import fcntl
 import hashlib
@@ -10,25 +10,27 @@ from typing import Any
 
 
 def state_folder(root: str | Path, shaped_by: Any) -> Path:
-    """The folder of the run that `shaped_by` describes, this process's until it ends; those of ended runs are removed.
+    """The folder of the run that `shaped_by` describes, locked until this process ends.
+
+    Folders of other runs are removed unless a process holds their lock.
 
     Args:
-        root: an ignored folder that holds nothing else.
-        shaped_by: everything that shapes the result (parameters, hashes of inputs), as json values. A changed value
-            is another run, which starts anew.
+        root: a folder, ignored by git, that holds nothing else.
+        shaped_by: everything that shapes the result (parameters, hashes of inputs), as json values. Any change makes it
+            another run, which starts from scratch.
     """
     key = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(root) / key
     folder.mkdir(parents=True, exist_ok=True)
-    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)  # all processes of a run hold it, to their ends
+    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)  # shared by all processes of the run; held until they end
     for other in Path(root).glob("*"):
-        if other != folder and not _held(other):
-            shutil.rmtree(other, ignore_errors=True)  # another process of this run may be at it too
+        if other != folder and not _is_locked(other):
+            shutil.rmtree(other, ignore_errors=True)  # another process of this run may remove it at the same time
     return folder
 
 
-def _held(folder: Path) -> bool:
-    """Whether a run that goes on beside this one has the folder; where a file system cannot tell, it may."""
+def _is_locked(folder: Path) -> bool:
+    """Whether a process holds the folder's lock; True on file systems without locks."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -43,7 +45,10 @@ def _held(folder: Path) -> bool:
 
 
 def remove_state(folder: Path) -> None:
-    """Remove a run's folder; killed meanwhile, it is not taken for a run that goes on."""
+    """Remove the folder of a completed run.
+
+    It is renamed first: if the process is killed meanwhile, the rest is not mistaken for a run to resume.
+    """
     done = folder.with_suffix(".done")
     os.replace(folder, done)
     shutil.rmtree(done)

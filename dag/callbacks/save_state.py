@@ -1,4 +1,4 @@
-"""What every training does at the end of an epoch: keep a state to go on from."""
+"""Saves the resume state of a training run at the end of every epoch."""
 
 import os
 from pathlib import Path
@@ -8,15 +8,15 @@ from lightning.pytorch.callbacks import Checkpoint
 
 
 class SaveState(Checkpoint):
-    """Keep the whole state after every epoch, so that a killed run goes on from there."""
+    """Saves the whole training state atomically after every epoch; a killed run resumes from the last one."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial, weights_only=False)  # the optimiser too
+        trainer.save_checkpoint(partial, weights_only=False)  # with the optimiser
         if trainer.is_global_zero:
             with partial.open("rb") as file:
-                os.fsync(file.fileno())  # else a machine that loses power may keep the name without the bytes
+                os.fsync(file.fileno())  # else a power failure may leave the new name with incomplete content
             os.replace(partial, self.path)

@@ -1,1 +1,1 @@
-"""The command `dag-pose`, one module for each group of commands."""
+"""The command line `dag-pose`, one module per group of commands."""

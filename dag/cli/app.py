@@ -8,7 +8,7 @@ import typer
 from dag.stage import stage_options
 
 Port = Annotated[int, typer.Option(help="Port of the App on 127.0.0.1.")]
-DatabasePort = Annotated[int | None, typer.Option(help="Port of the database; a free one by default.")]
+DatabasePort = Annotated[int | None, typer.Option(help="Port of the App's database; a free port by default.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -18,17 +18,20 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def browse(
-    protocol: Annotated[str | None, typer.Option(help="A protocol of params.yaml; the first by default.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Evaluation protocol of params.yaml; the first one by default.")
+    ] = None,
     port: Port = 5151,
     database_port: DatabasePort = None,
     compare: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="EXP1 EXP2", help="Two experiments, commits or folders.")
+        tuple[str, str] | None,
+        typer.Option(metavar="EXP1 EXP2", help="Compare two experiments, commits or prediction folders."),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="Output of the compared experiments; the headline output by default.")
+        str | None, typer.Option(help="With --compare: model output; evaluate.output by default.")
     ] = None,
 ) -> None:
-    """Browse annotations and predictions in the FiftyOne App on 127.0.0.1, until Ctrl-C."""
+    """Browse annotations and predictions in the FiftyOne App on 127.0.0.1. Ctrl-C ends it."""
     if compare:
         from dag.review.app import serve_experiments
 
@@ -41,30 +44,32 @@ def browse(
     params = load_params()
     name = protocol or next(iter(params.evaluate.protocols))
     chosen = params.protocol(name)
-    annotated = relabelled = None
+    official = relabelled = None
     if chosen.dataset == params.data.dataset:
         relabel = stage_options("relabel")
-        annotated, relabelled = Path(relabel["annotations"]), Path(relabel["out"]) / "annotations.parquet"
+        official, relabelled = Path(relabel["annotations"]), Path(relabel["out"]) / "annotations.parquet"
     serve(
         relabelled or Path(stage_options(f"convert@{chosen.dataset}")["out"]),
         params.datasets[chosen.dataset].root,
         Path(stage_options(f"predict@{name}")["out"]) / PREDICTIONS_FILE,
         split=chosen.split,
-        annotated_path=annotated if annotated and annotated.exists() else None,
+        annotated_path=official if official and official.exists() else None,
         port=port,
         database_port=database_port,
     )
 
 
 def review(
-    reviewer: Annotated[str | None, typer.Option(help="Your name; git's user.name by default.")] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the proposals; all by default.")] = None,
-    people: Annotated[int, typer.Option(min=1, help="Load at most this many persons, the least certain first.")] = 2000,
+    reviewer: Annotated[str | None, typer.Option(help="Name of the reviewer; git's user.name by default.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split to review; all splits by default.")] = None,
+    persons: Annotated[int, typer.Option(min=1, help="Maximum number of persons, the least certain first.")] = 2000,
     port: Port = 5151,
     database_port: DatabasePort = None,
-    collect: Annotated[bool, typer.Option("--collect", help="Only write pending decisions to the reviews.")] = False,
+    collect: Annotated[
+        bool, typer.Option("--collect", help="Write the saved decisions to the reviews file without opening the App.")
+    ] = False,
 ) -> None:
-    """Review proposed joints in the FiftyOne App on 127.0.0.1, until Ctrl-C; then write reviews/DATASET.jsonl."""
+    """Review proposed joints in the FiftyOne App on 127.0.0.1. Ctrl-C ends it and writes reviews/DATASET.jsonl."""
     from dag.params import load_params
     from dag.review import journal
 
@@ -84,7 +89,7 @@ def review(
             dataset=name,
             reviewer=reviewer or journal.default_reviewer(),
             split=split,
-            people=people,
+            people=persons,
             port=port,
             database_port=database_port,
         )

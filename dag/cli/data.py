@@ -1,4 +1,4 @@
-"""Commands about data: download official files, draw occluded training crops."""
+"""Data commands: download official files, draw occluded training crops."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +15,11 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def fetch_files(
-    name: str,
-    to: Annotated[Path | None, typer.Option(help="Folder of the data set; external/NAME by default.")] = None,
-    accept: Annotated[bool, typer.Option("--accept", help="Accept the data set's terms.")] = False,
+    name: Annotated[str, typer.Argument(help="Data set, a folder of datasets/.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to download to; external/NAME by default.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Accept the terms of the data set and download it.")] = False,
 ) -> None:
-    """Download the official files of the data set NAME, or print how to get them by hand."""
+    """Download the official files of a data set, or print its terms and where to get them."""
     from dag.convert.download import fetch
 
     folder = to or Path("external") / name
@@ -29,15 +29,15 @@ def fetch_files(
 
 
 def occlusion_sheet(
-    out: Path,
-    cache: Annotated[Path | None, typer.Option(help="Crop cache; the output of stage cache by default.")] = None,
-    pool: Annotated[Path | None, typer.Option(help="Instance pool; the output of stage pool by default.")] = None,
-    people: Annotated[int, typer.Option(help="Number of persons.")] = 3,
-    seed: int = 1,
+    out: Annotated[Path, typer.Argument(help="JPEG file to write.")],
+    cache: Annotated[Path | None, typer.Option(help="Crop cache; the output of stage `cache` by default.")] = None,
+    pool: Annotated[Path | None, typer.Option(help="Instance pool; the output of stage `pool` by default.")] = None,
+    persons: Annotated[int, typer.Option(help="Number of persons, one row each.")] = 3,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
 ) -> None:
-    """Draw persons of the cache to OUT: clean, with masked joints, with a pasted instance, and with both."""
+    """Draw persons of the crop cache: clean, with mask joints, with instance paste, and with both."""
     from dag.sheets.occlusion import write_occlusion_sheet
 
     cache = cache or Path(stage_options("cache")["out"])
     pool = pool or Path(stage_options("pool")["out"])
-    write_occlusion_sheet(out, cache, pool, people=people, seed=seed)
+    write_occlusion_sheet(out, cache, pool, people=persons, seed=seed)

@@ -1,4 +1,4 @@
-"""Commands about results: evaluate any COCO results, write a submission, summarise the last run."""
+"""Evaluation commands: evaluate COCO results, write a submission, summarise the last run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +16,13 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def evaluate_files(
-    ground_truth: Annotated[Path, typer.Argument(help="COCO annotations.")],
-    results: Annotated[Path, typer.Argument(help="COCO results.")],
+    ground_truth: Annotated[Path, typer.Argument(help="COCO annotation file (json).")],
+    results: Annotated[Path, typer.Argument(help="COCO results file (json).")],
     protocol: Annotated[str, typer.Option(help="coco, crowdpose, ochuman, lsp_extended or synthetic.")] = "coco",
-    everything: Annotated[bool, typer.Option("--all", help="Also single joints and numbers of joints.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include metrics per joint and joint counts.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as json.")] = False,
 ) -> None:
-    """Evaluate COCO results of any model: AP and AR, by occlusion, and error diagnosis (docs/metrics.md)."""
+    """Evaluate COCO results of any model: AP and AR, metrics by occlusion, error diagnosis (docs/metrics.md)."""
     import json
 
     from dag.evaluation import evaluate_keypoints
@@ -36,12 +36,12 @@ def evaluate_files(
 
 
 def submission(
-    name: Annotated[str, typer.Argument(help="Name of the method, used in the file name.")],
-    protocol: Annotated[str, typer.Option(help="A protocol of params.yaml with predictions.")],
-    output: Annotated[str, typer.Option(help="graph, heatmap or simcc.")] = "graph",
+    name: Annotated[str, typer.Argument(help="Name of the method, part of the file name.")],
+    protocol: Annotated[str, typer.Option(help="Evaluation protocol of params.yaml that has predictions.")],
+    output: Annotated[str, typer.Option(help="Model output: graph, heatmap or simcc.")] = "graph",
     to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(),
 ) -> None:
-    """Write a protocol's predictions as the zip that COCO's evaluation server takes."""
+    """Write predictions as a zip file for COCO's evaluation server."""
     from dag.params import load_params
     from dag.prediction import PREDICTIONS_FILE, read_predictions, write_submission
 
@@ -52,7 +52,7 @@ def submission(
 
 
 def summary() -> None:
-    """Show the metrics of the last run and where its outputs are."""
+    """Print the metrics of the last run and the locations of its outputs."""
     from dag.report.summary import print_summary
 
     print_summary()

@@ -1,4 +1,4 @@
-"""Commands about experiments: a report that compares them, studies over seeds, plots without a network."""
+"""Experiment commands: comparison reports, studies over seeds, the offline template of `dvc plots`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +16,25 @@ def add_commands(app: typer.Typer) -> None:
 def report(
     experiments: Annotated[
         list[str] | None,
-        typer.Argument(help='DVC experiments, branches, tags, commits, folders of predictions, or "workspace".'),
+        typer.Argument(
+            help='DVC experiments, branches, tags, commits, prediction folders, or "workspace"; the first is the baseline.'
+        ),
     ] = None,
-    protocol: Annotated[str | None, typer.Option(help="A protocol of params.yaml; the first by default.")] = None,
-    output: Annotated[str | None, typer.Option(help="graph, heatmap, ...; evaluate.output by default.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Evaluation protocol of params.yaml; the first one by default.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="Model output, e.g. graph; evaluate.output by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; report.html or STUDY.html by default.")] = None,
-    images: Annotated[int, typer.Option(min=0, help="Number of persons drawn whose OKS rose, and whose fell.")] = 12,
-    study: Annotated[Path | None, typer.Option(help="A study's file: report its rows over seeds instead.")] = None,
+    images: Annotated[int, typer.Option(min=0, help="Number of example images, for OKS gains and for losses.")] = 12,
+    study: Annotated[Path | None, typer.Option(help="Study file: report its rows over seeds instead.")] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Metrics of the study's table; AP and AP_most_occluded by default.")
+        list[str] | None,
+        typer.Option(help="With --study: metric of the table, repeatable; AP and AP_most_occluded by default."),
     ] = None,
 ) -> None:
-    """Compare EXPERIMENTS with the first one on an HTML page: metrics with intervals, charts, changed persons.
+    """Write an HTML page that compares experiments: metrics with confidence intervals, charts, changed predictions.
 
-    With --study, print the table of a study's rows over their seeds, and write it as a page.
+    With --study, print a table of the study's rows over seeds and write it as a page.
     """
     if study:
         from dag.report import write_study_report
@@ -44,16 +49,16 @@ def report(
     print(f"wrote {path}: open it in a browser, no network needed")
 
 
-def queue(study: Annotated[Path, typer.Argument(help="A study's file, such as experiments/ablation.yaml.")]) -> None:
-    """Queue every unfinished run of a STUDY as a DVC experiment; `dvc queue start` runs them."""
+def queue(study: Annotated[Path, typer.Argument(help="Study file, e.g. experiments/ablation.yaml.")]) -> None:
+    """Queue all unfinished runs of a study as DVC experiments; `dvc queue start` runs them."""
     from dag.report.studies import queue_study
 
-    queued, known = queue_study(study)
-    print(f"queued {len(queued)}, {len(known)} are done or queued: `dvc queue start --jobs N` runs N at a time")
+    queued, existing = queue_study(study)
+    print(f"queued {len(queued)}, already done or queued {len(existing)}: `dvc queue start --jobs N` runs N at a time")
 
 
 def plots_page() -> None:
-    """Make `dvc plots` work without a network: write its page template with the scripts inside."""
+    """Write the page template of `dvc plots` with embedded scripts, so that plots open offline."""
     from dag.report.plots_page import write_plots_page
 
     print(f"wrote {write_plots_page()}: `dvc plots show` and `dvc plots diff` use it")

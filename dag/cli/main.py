@@ -1,4 +1,4 @@
-"""The command `dag-pose`: its groups of commands, put together. Heavy imports wait inside the commands."""
+"""Entry point of `dag-pose`. Commands import heavy packages when they run, so that help is fast."""
 
 import sys
 
@@ -11,7 +11,8 @@ dag_pose = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Occluded human pose estimation: data, attention, graph. `dvc repro` runs the pipeline; this does the rest.",
+    help="Occluded human pose estimation (data, attention, graph). Run the pipeline with `dvc repro`; these commands "
+    "configure it, evaluate, review and report.",
 )
 dag_pose.add_typer(params.group, name="params")
 dag_pose.add_typer(models.weights_group, name="weights")
@@ -20,7 +21,7 @@ for module in (data, models, evaluation, experiments, app):
 
 
 def main() -> None:
-    """Entry point: an error that the user can fix is one line and exit status 1."""
+    """Run `dag-pose`. A `UserError` ends it with one line and exit status 1."""
     try:
         dag_pose()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Commands about models: inspect files of weights, export a trained model."""
+"""Model commands: inspect weight files, export a trained model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from dag.stage import stage_options
 
-weights_group = typer.Typer(no_args_is_help=True, help="Inspect files of weights.")
+weights_group = typer.Typer(no_args_is_help=True, help="Inspect weight files.")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -16,8 +16,8 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @weights_group.command("inspect")
-def inspect_file(file: Path) -> None:
-    """Print what FILE contains and which of its weights would load. No code from the file is run."""
+def inspect_file(file: Annotated[Path, typer.Argument(help="Weight file.")]) -> None:
+    """Print the contents of a weight file and which weights would load. Code in the file is not executed."""
     from dag.models.weights import inspect_weights
 
     for line in inspect_weights(file):
@@ -26,11 +26,11 @@ def inspect_file(file: Path) -> None:
 
 def export(
     model: Annotated[
-        Path | None, typer.Option(help="Folder of a trained model; the output of stage train by default.")
+        Path | None, typer.Option(help="Folder of a trained model; the output of stage `train` by default.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write; beside the model by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="ONNX file to write; next to the model by default.")] = None,
 ) -> None:
-    """Write a trained model as ONNX; its metadata describes pre- and post-processing."""
+    """Export a trained model as ONNX; its metadata describes pre- and post-processing."""
     from dag.models.export import export_onnx
 
     model = model or Path(stage_options("train")["out"])

@@ -1,6 +1,6 @@
-"""Presets: params.yaml written from `presets/default.yaml` and a preset's few differing lines.
+"""Presets: params.yaml written from `presets/default.yaml` and the values that a preset changes.
 
-A preset may differ from another one instead of the default: `extends: NAME`.
+With `extends: NAME`, a preset changes another preset instead of the default.
 """
 
 import os
@@ -24,7 +24,7 @@ def preset_names(folder: str | Path = "presets") -> list[str]:
 
 
 def describe(name: str, folder: str | Path = "presets") -> str:
-    """The comment that a preset begins with: what it is, its command, the time and the figure to expect."""
+    """The header comment of a preset: description, command, expected time and result."""
     lines = _path(name, folder).read_text().splitlines()
     header = [line.lstrip("# ") for line in lines[: next(i for i, line in enumerate(lines) if line[:1] != "#")]]
     return "\n".join(header)
@@ -33,17 +33,17 @@ def describe(name: str, folder: str | Path = "presets") -> str:
 def use_preset(
     name: str, folder: str | Path = "presets", params: str | Path = "params.yaml"
 ) -> list[tuple[str, Any, Any]]:
-    """Replace params.yaml by a preset, comments and all.
+    """Replace params.yaml by a preset, with comments.
 
-    Values of the form `$NAME/...` are expanded here, once: DVC hashes the files they lead to, and queued experiments
-    run in another folder, so params.yaml holds absolute paths.
+    Environment variables in values (`$NAME/...`) are expanded: queued experiments run in another folder, so params.yaml
+    holds absolute paths.
 
     Returns:
-        What changed: (key, before, after), "-" where a key was or is absent.
+        Changes as (dotted key, before, after), "-" for a missing key.
 
     Raises:
-        UserError: unknown preset (the known ones are named), one that extends itself, an unset environment variable, or
-            an invalid preset. params.yaml is then as it was.
+        UserError: unknown preset (the known ones are listed), a preset that extends itself, an unset environment
+            variable, or an invalid preset. params.yaml is then unchanged.
     """
     yaml = _yaml()
     values = yaml.load(_path(DEFAULT, folder).read_text())
@@ -62,12 +62,12 @@ def use_preset(
 
 
 def _overlays(yaml: YAML, name: str, folder: str | Path) -> list[Mapping]:
-    """The differing lines of a preset and of those that it extends, the furthest first."""
+    """The values of a preset and of the presets that it extends, the most basic first."""
     overlays: list[Mapping] = []
     names: list[str] = []
     while name != DEFAULT:
         if name in names:
-            raise UserError("a preset that extends itself", where=_path(name, folder), got=" > ".join([*names, name]))
+            raise UserError("preset extends itself", where=_path(name, folder), got=" > ".join([*names, name]))
         names.append(name)
         overlay = yaml.load(_path(name, folder).read_text())
         name = overlay.pop("extends", DEFAULT)
@@ -94,7 +94,7 @@ def _path(name: str, folder: str | Path) -> Path:
 
 
 def _merge(values: dict, overlay: Mapping, block: type[Block]) -> None:
-    """Blocks are merged key by key; anything else, tables of data sets and protocols too, is replaced."""
+    """Merge blocks key by key. All other values, including tables of data sets and protocols, are replaced."""
     for key, value in overlay.items():
         field = block.model_fields.get(key)
         kind = field.annotation if field else None

@@ -1,4 +1,4 @@
-"""The baseline that looks at no pixel: the training people's average pose, placed in the box."""
+"""Mean-pose baseline: the average training pose placed in the bounding box, without looking at the image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dag.annotation import PersonAnnotation
-from dag.boxes import Box
+from dag.boxes import Box, evaluated_persons
 from dag.errors import UserError
 from dag.files import read_json, write_json
 from dag.prediction import Prediction
@@ -15,25 +15,26 @@ from dag.skeleton import Skeleton
 
 
 def fit_mean_pose(persons: Sequence[PersonAnnotation]) -> Float[np.ndarray, "J 2"]:
-    """Mean place of every joint in units of the box: (0, 0) is its top left corner, (1, 1) the opposite one.
+    """Mean location of each joint in bounding-box units: (0, 0) is the top left corner, (1, 1) the bottom right one.
 
-    Only labelled joints count, and no crowds; a joint that nobody has labelled is put in the middle.
+    Only labelled joints of persons that are not crowd regions count; a joint that is never labelled is at (0.5, 0.5).
 
     Raises:
-        UserError: nobody has a labelled joint.
+        UserError: no person has a labelled joint.
     """
-    people = [person for person in persons if person.num_keypoints > 0 and not person.is_crowd]
-    if not people:
-        raise UserError("no mean pose", expected="people with keypoints", got=f"{len(persons)} rows without")
-    boxes_xywh = np.stack([person.bbox_xywh for person in people])[:, None]
-    labelled = np.stack([person.visibility > 0 for person in people])[..., None]
-    box_xy = (np.stack([person.keypoints_xy for person in people]) - boxes_xywh[..., :2]) / boxes_xywh[..., 2:]
+    labelled_persons = evaluated_persons(persons)
+    if not labelled_persons:
+        raise UserError("no mean pose", expected="persons with labelled joints", got=f"{len(persons)} without")
+    boxes_xywh = np.stack([person.bbox_xywh for person in labelled_persons])[:, None]
+    labelled = np.stack([person.visibility > 0 for person in labelled_persons])[..., None]
+    image_xy = np.stack([person.keypoints_xy for person in labelled_persons])
+    box_xy = (image_xy - boxes_xywh[..., :2]) / boxes_xywh[..., 2:]
     count = labelled.sum(0)
     return np.where(count > 0, (box_xy * labelled).sum(0) / np.maximum(count, 1), 0.5)
 
 
 def place_mean_pose(mean_pose: Float[np.ndarray, "J 2"], boxes: Sequence[Box]) -> list[Prediction]:
-    """The mean pose in every box, as output "mean_pose" with joint scores of 1 and the box's score."""
+    """The mean pose in each box, as output "mean_pose" with joint scores of 1 and the box's score."""
     return [
         Prediction(
             output="mean_pose",
@@ -48,7 +49,7 @@ def place_mean_pose(mean_pose: Float[np.ndarray, "J 2"], boxes: Sequence[Box]) -
 
 
 def write_mean_pose(path: str | Path, mean_pose: Float[np.ndarray, "J 2"], skeleton: Skeleton) -> None:
-    """Write a mean pose as json, joint by joint."""
+    """Write a mean pose as json: the skeleton's name, and x and y of each joint."""
     write_json(path, {"skeleton": skeleton.name, "joints": dict(zip(skeleton.joints, mean_pose.tolist()))})
 
 
@@ -56,7 +57,7 @@ def read_mean_pose(path: str | Path, skeleton: Skeleton) -> Float[np.ndarray, "J
     """Read a mean pose written by `write_mean_pose`.
 
     Raises:
-        UserError: missing file, or the pose of another skeleton.
+        UserError: missing file, or the mean pose of another skeleton.
     """
     content = read_json(path)
     joints = content.get("joints") if isinstance(content, dict) else None

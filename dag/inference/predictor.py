@@ -1,6 +1,5 @@
-"""Instances's boxes on images to poses: crop, network, flip test, decoding, and back to the image."""
+"""Images and bounding boxes to keypoints: crop, network, flip test, decoding, transform back to the image."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from dag.skeleton import Skeleton
 from dag.stage import progress
 
 SCORE_THRESHOLD = 0.2
-"""Joints above it make a person's score (HRNet, TEST.IN_VIS_THRE)."""
+"""Joints with a higher score count in the score of the pose (HRNet, TEST.IN_VIS_THRE)."""
 
 
 def predict_poses(
@@ -37,60 +36,60 @@ def predict_poses(
     batch_size: int,
     workers: int,
 ) -> list[Prediction]:
-    """Predict the person in the middle of each box, on the device where the model is.
+    """Predict the pose of the person in each bounding box, on the model's device.
 
     Args:
-        model: as `DagPose`: its `head`, and `target` and `refined_xy` of its output, are used. It is put in eval mode
-            meanwhile.
+        model: as `DagPose`; it needs `head`, and `target` and `refined_xy` of its output. It is in eval mode during the
+            call.
         boxes: in any order; every image is decoded once.
         root: data root.
         input_wh: network input in pixels.
-        flip: average with the mirrored crop.
+        flip: flip test (average with the mirrored crop).
         workers: processes that decode images.
 
     Returns:
-        The head's output ("heatmap" or "simcc") of all boxes in the order given, then "graph" if the model has one.
+        The head's output ("heatmap" or "simcc") for all boxes in the given order, then "graph" if the model has one.
 
     Raises:
-        UserError: an image is missing or is not a picture.
+        UserError: a missing or unreadable image.
     """
-    by_image = _by_image(boxes)
-    if not by_image:
+    indices_by_image = _group_by_image(boxes)
+    if not indices_by_image:
         return []
-    dataset = _ImageCrops([[boxes[index] for index in indices] for indices in by_image], root, input_wh)
+    dataset = _ImageCrops([[boxes[index] for index in indices] for indices in indices_by_image], root, input_wh)
     loader = DataLoader(dataset, batch_size=None, num_workers=workers)
     device = next(model.parameters()).device
     flip_index = torch.from_numpy(skeleton.flip_index).to(device)
-    found = []
+    batches = []
     with torch.inference_mode(), _eval_mode(model):
         for crops in _batches(progress(loader, "images"), batch_size):
             images = normalise(crops.to(device).permute(0, 3, 1, 2).float() / 255)
-            found.append([part.cpu().double().numpy() for part in predict_crops(model, images, flip_index, flip)])
+            batches.append([part.cpu().double().numpy() for part in predict_crops(model, images, flip_index, flip)])
     head: Any = model.head
-    given_order = np.argsort([index for indices in by_image for index in indices])
-    head_xy, scores, *graph_xy = (np.concatenate(parts)[given_order] for parts in zip(*found))
+    given_order = np.argsort([index for indices in indices_by_image for index in indices])
+    head_xy, scores, *graph_xy = (np.concatenate(parts)[given_order] for parts in zip(*batches))
     return [
         to_image(output, box, input_xy, joint_scores, input_wh)
-        for output, input_xys in zip((head.output, "graph"), (head_xy, *graph_xy))
-        for box, input_xy, joint_scores in zip(boxes, input_xys, scores)
+        for output, output_xy in zip((head.output, "graph"), (head_xy, *graph_xy))
+        for box, input_xy, joint_scores in zip(boxes, output_xy, scores)
     ]
 
 
 def cut_crop(
     image: UInt8[np.ndarray, "h w 3"], bbox_xywh: Float[np.ndarray, "4"], input_wh: tuple[int, int]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The crop round a box at the network's input size, bilinear, black outside the image."""
-    input_map = input_from_image(*crop_from_box(bbox_xywh, input_wh), input_wh)
-    return cv2.warpAffine(image, input_map, input_wh)
+    """The person crop of a bounding box at the network's input size, bilinear, black outside the image."""
+    affine = input_from_image(*crop_from_box(bbox_xywh, input_wh), input_wh)
+    return cv2.warpAffine(image, affine, input_wh)
 
 
 def predict_crops(
     model: nn.Module, images: Float[Tensor, "B 3 H W"], flip_index: Tensor, flip: bool
 ) -> list[Float[Tensor, "B J 2"] | Float[Tensor, "B J"]]:
-    """Joints of the head `[B, J, 2]`, their scores `[B, J]`, and the graph's joints `[B, J, 2]` if there are any.
+    """Keypoints of the head `[B, J, 2]`, their scores `[B, J]`, and keypoints of the graph `[B, J, 2]` if it exists.
 
-    Joints are in input pixels. With `flip`, what the head says of the mirrored crop is mirrored back (the head's
-    `mirror`) and averaged with the rest. The graph's joints are mirrored where they are.
+    Keypoints are in input pixels. With `flip`, the head's output for the mirrored crop is mirrored back (`head.mirror`)
+    and averaged with the other before decoding; the graph's keypoints are averaged as coordinates.
 
     Args:
         images: normalised crops.
@@ -117,24 +116,24 @@ def to_image(
     joint_scores: Float[np.ndarray, " J"],
     input_wh: tuple[int, int],
 ) -> Prediction:
-    """A prediction in the image's pixels, scored by the box's score times the mean of the joints' above .2."""
+    """The prediction in image pixels; its score is the box score times the mean of joint scores above the threshold."""
     image_from_input = invert(input_from_image(*crop_from_box(box.bbox_xywh, input_wh), input_wh))
-    good = joint_scores[joint_scores > SCORE_THRESHOLD]
+    confident = joint_scores[joint_scores > SCORE_THRESHOLD]
     return Prediction(
         output=output,
         image_id=box.image_id,
         person_id=box.person_id,
         keypoints_xy=apply_affine(image_from_input, input_xy),
         joint_scores=joint_scores,
-        score=box.score * float(good.mean()) if len(good) else 0.0,
+        score=box.score * float(confident.mean()) if len(confident) else 0.0,
     )
 
 
 def torch_device(name: str) -> torch.device:
-    """The device that `engine.device` names; "auto" is CUDA where there is one.
+    """The torch device for `engine.device`; "auto" is CUDA if available.
 
     Raises:
-        UserError: "cuda" where there is none.
+        UserError: "cuda" without a CUDA device.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("no CUDA device", expected="one", got="none", do="set engine.device: auto")
@@ -142,18 +141,21 @@ def torch_device(name: str) -> torch.device:
 
 
 class _ImageCrops(Dataset):
-    """Item = crops `[n, H, W, 3]` of one image's boxes, or the `UserError` that a worker cannot raise whole."""
+    """Dataset of images: an item is the crops `[n, H, W, 3]` of one image's boxes.
 
-    def __init__(self, boxes: list[list[Box]], root: str | Path, input_wh: tuple[int, int]):
-        self.boxes = boxes
+    A `UserError` is returned, because an error raised in a loader process loses its type and message.
+    """
+
+    def __init__(self, boxes_by_image: list[list[Box]], root: str | Path, input_wh: tuple[int, int]):
+        self.boxes_by_image = boxes_by_image
         self.root = root
         self.input_wh = input_wh
 
     def __len__(self) -> int:
-        return len(self.boxes)
+        return len(self.boxes_by_image)
 
     def __getitem__(self, index: int) -> Tensor | UserError:
-        boxes = self.boxes[index]
+        boxes = self.boxes_by_image[index]
         try:
             image = read_image(self.root, boxes[0].image_path)
         except UserError as error:
@@ -161,26 +163,26 @@ class _ImageCrops(Dataset):
         return torch.from_numpy(np.stack([cut_crop(image, box.bbox_xywh, self.input_wh) for box in boxes]))
 
 
-def _by_image(boxes: Sequence[Box]) -> list[list[int]]:
+def _group_by_image(boxes: Sequence[Box]) -> list[list[int]]:
     """Indices of the boxes of each image."""
-    by_image: dict[str, list[int]] = defaultdict(list)
+    indices: dict[str, list[int]] = {}
     for index, box in enumerate(boxes):
-        by_image[box.image_path].append(index)
-    return list(by_image.values())
+        indices.setdefault(box.image_path, []).append(index)
+    return list(indices.values())
 
 
 def _batches(items: Iterable[Tensor | UserError], batch_size: int) -> Iterator[UInt8[Tensor, "B H W 3"]]:
-    """Crops of images to batches of `batch_size` (the last may be smaller), in the same order."""
-    waiting: list[Tensor] = []
+    """Crops of images as batches of `batch_size` (the last one may be smaller), in the same order."""
+    pending: list[Tensor] = []
     for item in items:
         if isinstance(item, UserError):
             raise item
-        waiting += item
-        while len(waiting) >= batch_size:
-            yield torch.stack(waiting[:batch_size])
-            waiting = waiting[batch_size:]
-    if waiting:
-        yield torch.stack(waiting)
+        pending += item
+        while len(pending) >= batch_size:
+            yield torch.stack(pending[:batch_size])
+            pending = pending[batch_size:]
+    if pending:
+        yield torch.stack(pending)
 
 
 @contextmanager

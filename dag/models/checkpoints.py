@@ -1,10 +1,10 @@
-"""Files of weights that the field has: safe reading, whose names they use, and which network they are of.
+"""Safe reading of published checkpoints, and conversion of their parameter names to those of `DagPose`.
 
-Names. In a `DagPose`, `backbone.*` and `head.*` are followed by the authors' names (pose_hrnet and pose_resnet of
-leoxiaobin/deep-high-resolution-net.pytorch); their only layer in our head is `final_layer`. So an official name is
-ours without its first part, and `final_layer.*` belongs to `head`, everything else to `backbone`. mmpose has our first
-parts, but its deconvolutions belong to the head. An ImageNet file is an official backbone with a classifier behind it.
-Nothing here runs code that a file brings along.
+In a `DagPose`, `backbone.` and `head.` are followed by the names of the official code (pose_hrnet and pose_resnet of
+leoxiaobin/deep-high-resolution-net.pytorch). An official name is thus ours without its first component:
+`final_layer.*` belongs to the head, everything else to the backbone. mmpose uses our first components, but its
+transposed convolutions belong to the head. An ImageNet checkpoint is an official backbone with a classifier. No code
+contained in a file is executed.
 """
 
 import pickle
@@ -21,19 +21,22 @@ from torch import Tensor
 from dag.errors import UserError
 
 CLASSIFIER = ("fc.", "classifier.", "final_layer.", "incre_modules.", "downsamp_modules.")
-"""What ImageNet files have behind the backbone (torchvision; HRNet-Image-Classification)."""
+"""Prefixes of the classifier in ImageNet checkpoints (torchvision; HRNet-Image-Classification)."""
+
+MMPOSE = ("data_preprocessor.", "keypoint_head.", "head.deconv_layers.")
+"""Prefixes that only mmpose's state dicts have."""
 
 NOT_WEIGHTS = ("data_preprocessor.", "backbone_ema.", "ema_")
-"""What mmpose keeps in a state dict beside the network."""
+"""Prefixes of entries in mmpose's state dicts that are not parameters of the network."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights under the names that a `DagPose` has.
+    """Weights of a file, by the parameter names of `DagPose`.
 
     Attributes:
-        names: whose names the file uses: "own", "official", "mmpose" or "imagenet".
-        tensors: by our names.
+        names: naming scheme of the file: "own", "official", "mmpose" or "imagenet".
+        tensors: tensors by the names of `DagPose`.
     """
 
     names: str
@@ -41,22 +44,21 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a file of weights: `.safetensors`, or a PyTorch checkpoint that holds nothing but tensors and plain values.
+    """Read `.safetensors`, or a PyTorch checkpoint that contains only tensors and plain values.
 
     Raises:
-        UserError: missing, not a file of weights, or one that only code could read (it is refused, nothing is run).
+        UserError: the file is missing, is not a checkpoint, or would need code to be executed (it is refused).
     """
-    tensors = _read_tensors(Path(path))
-    names = _whose_names(tensors)
+    tensors = read_tensors(Path(path))
+    names = _naming_scheme(tensors)
     weights = {name: value for name, value in tensors.items() if not name.startswith(NOT_WEIGHTS)}
     return Checkpoint(names, {_OWN_NAME[names](name): value for name, value in weights.items()})
 
 
-def _whose_names(tensors: dict[str, Tensor]) -> str:
+def _naming_scheme(tensors: dict[str, Tensor]) -> str:
     if any(name.startswith(("fc.", "classifier.")) for name in tensors):
         return "imagenet"
-    theirs = ("data_preprocessor.", "keypoint_head.", "head.deconv_layers.")
-    if any(name.startswith(theirs) for name in tensors):
+    if any(name.startswith(MMPOSE) for name in tensors):
         return "mmpose"
     return "own" if any(name.startswith("backbone.") for name in tensors) else "official"
 
@@ -77,11 +79,15 @@ def _mmpose(name: str) -> str:
 _OWN_NAME = {"own": str, "official": _official, "mmpose": _mmpose, "imagenet": _imagenet}
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file, without the wrappers that trainers put round them."""
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file, unwrapped from `state_dict`, `model` and the prefix of `DataParallel`.
+
+    Raises:
+        UserError: as `read_checkpoint`.
+    """
     try:
         with warnings.catch_warnings():
-            # torch remarks on pickles that are not its own; what matters of it is in the errors below.
+            # torch warns about foreign pickles; the errors below say all that matters.
             warnings.simplefilter("ignore")
             content: Any = (
                 load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
@@ -89,11 +95,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise UserError("no such file", where=path, got=error, do="check the path of the weights") from None
     except pickle.UnpicklingError:
-        do = "load it where you trust it and save its state_dict alone"
+        do = "if you trust its source, load it and save only its state_dict"
         raise UserError("refused: not plain tensors", where=path, expected="a state dict", do=do) from None
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError):
         expected = "safetensors or a PyTorch checkpoint"
-        raise UserError("not a file of weights", where=path, expected=expected, do="fetch it again") from None
+        raise UserError("not a checkpoint", where=path, expected=expected, do="download it again") from None
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

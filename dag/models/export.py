@@ -1,4 +1,4 @@
-"""A trained model as an ONNX file that says itself how crops go in and joints come out."""
+"""Export of a trained model to ONNX, with its preprocessing and postprocessing in the metadata of the file."""
 
 import json
 import logging
@@ -20,8 +20,8 @@ from dag.skeleton import get_skeleton
 OPSET = 18
 
 
-class _Plain(nn.Module):
-    """The model with tensors instead of an object, and nothing that only training reads."""
+class _TensorOutputs(nn.Module):
+    """The model with a tuple of tensors as its output, without outputs that only training uses."""
 
     def __init__(self, model: DagPose):
         super().__init__()
@@ -33,31 +33,32 @@ class _Plain(nn.Module):
 
 
 def export_onnx(folder: str | Path, path: str | Path) -> dict[str, str]:
-    """Write the model of a folder (`dag.models.weights.save_model`) as ONNX, whole or not at all.
+    """Write the model of a folder (`dag.models.weights.save_model`) as ONNX, atomically; return its metadata.
 
-    Input `images` `[batch, 3, H, W]`, normalised RGB crops, any batch. Output `heatmaps` `[batch, J, h, w]` (or `simcc`
-    `[batch, J, 2 W + 2 H]`), and with a graph `refined_xy` `[batch, J, 2]` in input pixels.
+    Input: `images` `[batch, 3, H, W]`, normalised RGB crops, of any batch size. Outputs: `heatmaps` `[batch, J, h, w]`
+    (or the head's `output`, e.g. `simcc` `[batch, J, 2 W + 2 H]`), and with a graph `refined_xy` `[batch, J, 2]` in
+    input pixels.
 
     Returns:
-        The file's metadata: skeleton, input, preprocessing and postprocessing, each json or a sentence.
+        The metadata: skeleton, input, preprocessing and postprocessing, each json or a sentence.
 
     Raises:
-        UserError: no model in the folder, or the package onnx is not installed.
+        UserError: the folder contains no model, or the package onnx is not installed.
     """
     model, input_wh = load_model(folder)
     try:
-        import onnx  # an extra: only this needs it
-        import onnxscript as _  # noqa: F401  torch writes ONNX by it
+        import onnx  # optional dependency
+        import onnxscript as _  # noqa: F401  used by torch.onnx
     except ImportError as error:
         raise UserError(f"{error.name} is not installed", do="pip install 'dag-pose[export]'") from None
     metadata = describe(model, input_wh)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it remarks that torchvision is not there
-    names = [model.head.output if not model.head.has_heatmaps else "heatmaps", "refined_xy"]
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports that torchvision is missing
+    names = ["heatmaps" if model.head.has_heatmaps else model.head.output, "refined_xy"]
     images = torch.zeros(2, 3, input_wh[1], input_wh[0])
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         program: Any = torch.onnx.export(
-            _Plain(model),
+            _TensorOutputs(model),
             (images,),
             input_names=["images"],
             output_names=names[: 1 + (model.graph is not None)],
@@ -74,24 +75,20 @@ def export_onnx(folder: str | Path, path: str | Path) -> dict[str, str]:
 
 
 def describe(model: DagPose, input_wh: tuple[int, int]) -> dict[str, str]:
-    """What a program that has nothing but the file must know."""
-    options = model.options or {}
-    skeleton = get_skeleton(options["skeleton"])
-    heatmaps = (
-        f"heatmaps coded as {options['codec']} (dag.models.heads.codecs), sigma {options['sigma']} heatmap pixels"
-    )
-    bins = "simcc: logits of 2 W bins along x, then 2 H bins along y; bin b is input pixel b / 2"
+    """Metadata that a program needs to run the file: skeleton, input size, preprocessing and postprocessing."""
+    skeleton = get_skeleton((model.options or {})["skeleton"])
     joints = {"joints": skeleton.joints, "flip_pairs": skeleton.pairs, "bones": skeleton.bones}
-    before = {
-        "crop": f"box padded {BOX_PADDING} times at the input's aspect, its centre at (W / 2, H / 2); black outside",
+    preprocessing = {
+        "crop": f"bounding box padded {BOX_PADDING} times at the input's aspect ratio, its centre at (W / 2, H / 2); "
+        "black outside the image",
         "frame": "pixel index: the centre of the first pixel is (0, 0)",
-        "channels": "RGB, 0-255, then (grey / 255 - mean) / std",
+        "channels": "RGB, 0-255, then (value / 255 - mean) / std",
         "mean": MEAN,
         "std": STD,
     }
     return {
         "skeleton": json.dumps({"name": skeleton.name, **joints, "sigmas": skeleton.sigmas}),
         "input": json.dumps({"width": input_wh[0], "height": input_wh[1]}),
-        "preprocessing": json.dumps(before),
-        "postprocessing": f"{heatmaps if model.head.has_heatmaps else bins}; refined_xy: joints in input pixels",
+        "preprocessing": json.dumps(preprocessing),
+        "postprocessing": f"{model.head.description}; refined_xy: keypoints in input pixels",
     }

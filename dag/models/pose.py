@@ -1,18 +1,19 @@
-"""The pose model: a backbone and a head, with attention and graph where wanted.
+"""The pose model: a backbone and a head, with optional attention and graph.
 
-To add a backbone: write one file in dag/backbones/ with a module that has `channels`, `stride` and `multiple` (what
-height and width must be divisible by) and maps `[B, 3, H, W]` to `[B, channels, H / stride, W / stride]`, and add a
-line to `BACKBONES`. tests/test_backbones.py finds it there.
+To add a backbone:
+1. Write dag/models/backbones/<name>.py with a module that has `channels`, `stride` and `multiple` (height and width of
+   the input must be divisible by it) and maps `[B, 3, H, W]` to `[B, channels, H / stride, W / stride]`.
+2. Add it to `BACKBONES`. tests/models/backbones/test_backbones.py runs for every entry.
 
-To add a head: write one file in dag/heads/ with a module that has `joints`, `has_heatmaps`, `output` (the name of
-its predictions) and the methods of `HeatmapHead`
-(forward, decode, locate, mirror, loss, input_per_feature), and a
-line in `HEADS` and `build_model`.
+To add a head:
+1. Write dag/models/heads/<name>.py with a module that has the attributes and methods of `HeatmapHead` except `targets`:
+   `joints`, `has_heatmaps`, `output`, `description`, `forward`, `decode`, `decode_differentiable`, `mirror`, `loss` and
+   `input_per_feature`.
+2. Add it to `HEADS`. tests/models/heads/test_heads.py runs for every entry.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from dag.models.heads.heatmap import HeatmapHead
 from dag.models.heads.simcc import SimccHead
 from dag.skeleton import get_skeleton
 
-BACKBONES = {
+BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "hrnet_tiny": hrnet_tiny,
     "hrnet_w32": hrnet_w32,
     "hrnet_w48": hrnet_w48,
@@ -36,19 +37,26 @@ BACKBONES = {
     "resnet101": resnet((3, 4, 23, 3)),
     "resnet152": resnet((3, 8, 36, 3)),
 }
-HEADS = ("heatmap", "simcc")
+HEADS: dict[str, Callable[..., nn.Module]] = {
+    "heatmap": lambda channels, joints, *, codec, sigma, **_: HeatmapHead(channels, joints, codec=codec, sigma=sigma),
+    "simcc": lambda channels, joints, *, input_hw, stride, **_: SimccHead(
+        channels, joints, input_hw=input_hw, stride=stride
+    ),
+}
+"""Functions `(channels, joints, *, input_hw, stride, codec, sigma)` that build a head; each takes what it needs."""
+
 DECODES = ("local", "soft")
 
 
 @dataclass
 class PoseOutput:
-    """What the model says of a batch of crops.
+    """Outputs for a batch of crops.
 
     Attributes:
-        target: what the head says of the target person's joints, for the head's own `decode` and `loss`.
-        heatmaps: `[B, J, H, W]`, the same where the head has heatmaps, or None.
-        multi_person_heatmaps: `[B, J, H, W]`, everyone's joints, or None.
-        refined_xy: `[B, J, 2]`, the graph's joints in input pixels (pixel-index frame), or None.
+        target: the head's output for the target person, input of the head's `decode` and `loss`.
+        heatmaps: `[B, J, H, W]`, the same tensor if the head predicts heatmaps, else None.
+        multi_person_heatmaps: `[B, J, H, W]`, joints of all persons in the crop, or None.
+        refined_xy: `[B, J, 2]`, the graph's keypoints in input pixels (pixel-index frame), or None.
     """
 
     target: Tensor
@@ -58,21 +66,20 @@ class PoseOutput:
 
 
 class DagPose(nn.Module):
-    """Composes what it is given; `build_model` builds named ones.
+    """Pose model composed of the given modules; `build_model` builds one by names.
 
     Args:
-        backbone: crops to features; has `channels`, `stride`, `multiple`.
-        head: features to joints, e.g. `HeatmapHead`.
-        attention: features F_m to the target person's features, e.g. `AdaptiveDiscriminativeAttention`.
-        multi_person_head: F_m to everyone's heatmaps (for l_m); wants an attention, which then has somebody to tell
-            the target from.
-        graph: `(features, xy, peak)` to refined xy, e.g. `FeatureGuidedMultiHopGCN`; has `joints`.
-        center_jitter: of the attention, in feature pixels, while training.
-        decode: what the graph starts from: "local" (integration round the peak) or "soft" (soft-argmax).
-        options: what `build_model` was called with, kept for the model's file.
+        backbone: from crops to features; has `channels`, `stride`, `multiple`.
+        head: from features to keypoints, e.g. `HeatmapHead`.
+        attention: from features F_m to features of the target person, e.g. `AdaptiveDiscriminativeAttention`.
+        graph: from `(features, xy, peak)` to refined xy, e.g. `FeatureGuidedMultiHopGCN`; has `joints`.
+        multi_person_head: from F_m to heatmaps of all persons, for l_m; used together with an attention.
+        center_jitter: jitter of the attention's centre in training, in feature pixels.
+        decode: initial keypoints of the graph: "local" (integration around the peak) or "soft" (soft-argmax).
+        options: arguments of `build_model`, stored with the weights by `save_model`.
 
     Raises:
-        UserError: graph and head have different numbers of joints, or an unknown `decode`.
+        UserError: graph and head have different numbers of joints, or `decode` is unknown.
     """
 
     def __init__(
@@ -100,20 +107,20 @@ class DagPose(nn.Module):
         self.options = options
 
     def draw_center_offsets(self, batch: int, generator: torch.Generator) -> Int[Tensor, "B 2"] | None:
-        """What `forward` wants for a training step of `batch` crops; None where nothing is jittered."""
+        """Random `center_offsets` of `forward` for a training step of `batch` crops; None without jitter."""
         if self.attention is None or self.center_jitter == 0 or not self.training:
             return None
         return draw_center_offsets(batch, self.center_jitter, generator)
 
     def forward(self, images: Float[Tensor, "B 3 H W"], center_offsets: Int[Tensor, "B 2"] | None = None) -> PoseOutput:
-        """Crops (RGB, ImageNet normalisation) to a pose each.
+        """Poses of the target persons.
 
         Args:
-            images: height and width divisible by the backbone's `multiple`.
+            images: RGB crops with ImageNet normalisation; height and width are divisible by the backbone's `multiple`.
             center_offsets: `draw_center_offsets(len(images), generator)` in training.
 
         Raises:
-            UserError: a size that the backbone cannot halve, or training with jitter and no offsets.
+            UserError: the input size is not divisible, or training with jitter and without offsets.
         """
         self._check(images, center_offsets)
         features = self.backbone(images)
@@ -124,9 +131,9 @@ class DagPose(nn.Module):
         refined_xy = None
         if self.graph is not None:
             input_hw = (images.shape[-2], images.shape[-1])
-            start_xy, peak = self.head.locate(target, input_hw, soft=self.soft)
+            initial_xy, peak = self.head.decode_differentiable(target, input_hw, soft=self.soft)
             scale = self.head.input_per_feature((features.shape[-2], features.shape[-1]), input_hw).to(images.device)
-            refined_xy = self.graph(features, start_xy / scale, peak) * scale
+            refined_xy = self.graph(features, initial_xy / scale, peak) * scale
         return PoseOutput(target, target if self.head.has_heatmaps else None, multi_person, refined_xy)
 
     def _check(self, images: Tensor, center_offsets: Tensor | None) -> None:
@@ -166,43 +173,43 @@ def build_model(
     detach: bool = False,
     decode: str = "local",
 ) -> DagPose:
-    """A model by name, with weights from torch's global random generator.
+    """A model by the names of its modules, initialised by torch's global random generator.
 
     Args:
         backbone: key of `BACKBONES`.
-        head: "heatmap" or "simcc".
-        codec, sigma: of the heatmaps (`HeatmapHead`).
-        input_wh: width and height of the network's input: SimCC is made for one size.
-        skeleton: name of a skeleton, or a description of one (`Skeleton.text`).
-        adam: attention, and a head for everyone's joints beside it.
-        graph: graph refinement.
+        head: key of `HEADS`.
+        codec, sigma: heatmap codec (`HeatmapHead`).
+        input_wh: width and height of the network's input; a SimCC head supports this size only.
+        skeleton: name of a skeleton, or its description (`Skeleton.text`).
+        adam: whether the model has the attention, and with it a heatmap head for all persons.
+        graph: whether the model has the graph refinement.
         fusion, residual: of the attention (`AdaptiveDiscriminativeAttention`).
-        center_jitter: of the attention's centre while training, in feature pixels.
+        center_jitter: jitter of the attention's centre in training, in feature pixels.
         hops, width, blocks, detach: of the graph (`FeatureGuidedMultiHopGCN`).
-        decode: "local" or "soft", where the graph starts.
+        decode: initial keypoints of the graph, "local" or "soft".
 
     Raises:
-        UserError: an unknown name; the text lists the known ones.
+        UserError: a name is unknown; the text lists the known ones.
     """
     options = dict(locals())
     bones = get_skeleton(skeleton)
-    body = BACKBONES[_known("backbone", backbone, BACKBONES)]()
-    _known("head", head, HEADS)
-    channels, joints = body.channels, len(bones)
-    heatmaps = partial(HeatmapHead, channels, joints, codec=codec, sigma=sigma)
-    simcc = partial(SimccHead, channels, joints, input_hw=(input_wh[1], input_wh[0]), stride=body.stride)
-    attention = AdaptiveDiscriminativeAttention(channels, fusion=fusion, residual=residual) if adam else None
-    refinement = (
-        FeatureGuidedMultiHopGCN(channels, bones, hops=hops, width=width, blocks=blocks, detach=detach)
-        if graph
-        else None
-    )
+    build_backbone = BACKBONES[_known("backbone", backbone, BACKBONES)]
+    build_head = HEADS[_known("head", head, HEADS)]
+    # The order in which modules are built decides which random numbers initialise them.
+    network: Any = build_backbone()
+    channels, joints = network.channels, len(bones)
+    head_options = {"input_hw": (input_wh[1], input_wh[0]), "stride": network.stride, "codec": codec, "sigma": sigma}
+    attention = refinement = None
+    if adam:
+        attention = AdaptiveDiscriminativeAttention(channels, fusion=fusion, residual=residual)
+    if graph:
+        refinement = FeatureGuidedMultiHopGCN(channels, bones, hops=hops, width=width, blocks=blocks, detach=detach)
     return DagPose(
-        body,
-        heatmaps() if head == "heatmap" else simcc(),
+        network,
+        build_head(channels, joints, **head_options),
         attention,
         refinement,
-        multi_person_head=heatmaps() if adam else None,
+        multi_person_head=HEADS["heatmap"](channels, joints, **head_options) if adam else None,
         center_jitter=center_jitter,
         decode=decode,
         options=options,
@@ -210,6 +217,7 @@ def build_model(
 
 
 def _known(what: str, name: str, names: Iterable[str]) -> str:
+    """`name`, if it is among `names`."""
     if name not in names:
         raise UserError(f"unknown {what}", expected=f"one of {', '.join(names)}", got=repr(name))
     return name

@@ -1,4 +1,4 @@
-"""Weights and files: our own model folder, and single files under our or others' names (`dag.models.checkpoints`)."""
+"""Saving and loading of models: a model folder, and single files of weights in any supported naming scheme."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_weights` did.
+    """Result of `load_weights`.
 
     Attributes:
-        names: whose names the file uses: "own", "official", "mmpose" or "imagenet" (a backbone's backbone).
-        loaded: how many entries were taken from the file.
-        missing: the model's entries that the file does not have.
-        extra: the file's entries (by our names) that the model does not have.
-        mismatched: entries of both, with different shapes: "name: expected ..., got ...".
+        names: naming scheme of the file: "own", "official", "mmpose" or "imagenet" (a backbone only).
+        loaded: number of entries loaded.
+        missing: entries of the model that are not in the file.
+        extra: entries of the file that are not in the model, by the names of `DagPose`.
+        mismatched: entries with different shapes, as "name: expected ..., got ...".
     """
 
     names: str
@@ -38,31 +38,31 @@ class LoadReport:
 
     def __str__(self) -> str:
         lists = (("missing", self.missing), ("extra", self.extra), ("of another shape", self.mismatched))
-        found = [f"{len(keys)} {word} ({', '.join(keys)})" for word, keys in lists if keys]
-        return ", ".join([f"{self.loaded} entries loaded, {self.names} names", *found])
+        problems = [f"{len(keys)} {word} ({', '.join(keys)})" for word, keys in lists if keys]
+        return ", ".join([f"{self.loaded} entries loaded, {self.names} names", *problems])
 
 
 def save_model(model: DagPose, folder: str | Path) -> None:
-    """Write a model of `build_model` as `model.safetensors` and `config.json`, which hold all that `load_model` needs.
+    """Write a model of `build_model` as `model.safetensors` and `config.json`, from which `load_model` restores it.
 
     Args:
-        model: may be on any device and in any memory format; the file is the same.
-        folder: made when absent.
+        model: on any device and in any memory format; the files are the same.
+        folder: created if absent.
 
     Raises:
-        UserError: the model was composed by hand, so nothing says how to build it again.
+        UserError: the model was not built by `build_model`, so its options are unknown.
     """
     if model.options is None:
-        raise UserError("a model without options", where=folder, do="build it with build_model, or use save_weights")
+        raise UserError("model without options", where=folder, do="build it with build_model, or use save_weights")
     save_weights(model, Path(folder) / WEIGHTS, names="own")
     write_json(Path(folder) / CONFIG, {"model": model.options})
 
 
 def load_model(folder: str | Path) -> tuple[DagPose, tuple[int, int]]:
-    """The model that `save_model` wrote, in eval mode on the CPU, and its `input_wh`.
+    """The model that `save_model` wrote, in evaluation mode on the CPU, and its `input_wh`.
 
     Raises:
-        UserError: a file is missing or is not what `save_model` writes.
+        UserError: a file is missing or was not written by `save_model`.
     """
     config = read_json(Path(folder) / CONFIG)
     try:
@@ -70,84 +70,84 @@ def load_model(folder: str | Path) -> tuple[DagPose, tuple[int, int]]:
         input_wh = (int(width), int(height))
         model = build_model(**{**config["model"], "input_wh": input_wh})
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError("not a model's description", where=Path(folder) / CONFIG, got=error, do="train again") from None
+        raise UserError("invalid model options", where=Path(folder) / CONFIG, got=error, do="train again") from None
     load_weights(model, Path(folder) / WEIGHTS)
     return model.eval(), input_wh
 
 
 def save_weights(model: DagPose, path: str | Path, names: Literal["own", "official"] = "own") -> None:
-    """Write a model's weights as safetensors, whole or not at all.
+    """Write the weights of a model as safetensors, atomically.
 
     Args:
-        model: with `names="official"` one without attention and graph.
-        path: file.
-        names: "own", or "official": the names of the authors' pose_hrnet and pose_resnet.
+        model: with `names="official"`, a model without attention and graph.
+        path: output file.
+        names: naming scheme: "own", or "official" for the names of pose_hrnet and pose_resnet.
 
     Raises:
-        UserError: official names for a model that the authors do not have.
+        UserError: the model has modules that the official code does not have.
     """
     state = model.state_dict()
     if names == "official":
-        ours = sorted({name.partition(".")[0] for name in state} - {"backbone", "head"})
-        if ours:
-            raise UserError("these parts have no official names", where=path, got=ours, do="save with names='own'")
+        unnamed = sorted({name.partition(".")[0] for name in state} - {"backbone", "head"})
+        if unnamed:
+            raise UserError("modules without official names", where=path, got=unnamed, do="save with names='own'")
         state = {name.partition(".")[2]: value for name, value in state.items()}
     with whole_file(path) as partial:
         save_file({name: value.cpu().contiguous() for name, value in state.items()}, partial)
 
 
 def load_weights(model: DagPose, path: str | Path, strict: bool = True) -> LoadReport:
-    """Load a file into a model: of our, official or mmpose's names, a whole pose network or an ImageNet backbone.
+    """Load weights in our, the official or mmpose's naming scheme: a complete pose network or an ImageNet backbone.
 
     Args:
-        model: stays as it is when an error is raised.
-        path: `.safetensors`, or a PyTorch checkpoint (`.pth`, `.pt`, `.ckpt`) that holds nothing but tensors.
-        strict: every entry must be in both; of an ImageNet file only the backbone's, its classifier is left out.
-            Otherwise what fits is loaded, and the report lists what did not.
+        model: unchanged if an error is raised.
+        path: `.safetensors`, or a PyTorch checkpoint (`.pth`, `.pt`, `.ckpt`) that contains only tensors.
+        strict: whether the entries of file and model must be the same; of an ImageNet checkpoint only the entries of
+            the backbone are compared. If false, matching entries are loaded and the report lists the others.
 
     Raises:
-        UserError: a missing or unsafe file, nothing that fits, or (strict) anything that does not; all are listed.
+        UserError: the file is missing or unsafe, no entry matches, or (strict) an entry does not; all are listed.
     """
     checkpoint, expected = read_checkpoint(path), model.state_dict()
-    report, fitting = fit(checkpoint, expected)
-    if not fitting:
+    report, matching = match(checkpoint, expected)
+    if not matching:
         raise UserError("no weights of this model", where=path, expected=_few(expected), got=_few(checkpoint.tensors))
     if strict and (report.missing or report.extra or report.mismatched):
         raise UserError("weights do not fit the model", where=path, got=report)
-    model.load_state_dict(fitting, strict=False)
+    model.load_state_dict(matching, strict=False)
     return report
 
 
-def fit(checkpoint: Checkpoint, expected: Mapping[str, Tensor]) -> tuple[LoadReport, dict[str, Tensor]]:
-    """What of a checkpoint fits a model's state dict, and what of both is left over."""
+def match(checkpoint: Checkpoint, expected: Mapping[str, Tensor]) -> tuple[LoadReport, dict[str, Tensor]]:
+    """Entries of a checkpoint that match the state dict `expected`, after a report of all differences."""
     tensors = checkpoint.tensors
-    fitting = {
+    matching = {
         name: value for name, value in tensors.items() if name in expected and expected[name].shape == value.shape
     }
-    trunk_only = checkpoint.names == "imagenet"
+    backbone_only = checkpoint.names == "imagenet"
     report = LoadReport(
         names=checkpoint.names,
-        loaded=len(fitting),
-        missing=tuple(name for name in expected if name not in tensors and _asked(name, trunk_only)),
-        extra=tuple(name for name in tensors if name not in expected and not (trunk_only and _behind_backbone(name))),
+        loaded=len(matching),
+        missing=tuple(name for name in expected if name not in tensors and _required(name, backbone_only)),
+        extra=tuple(name for name in tensors if name not in expected and not (backbone_only and _classifies(name))),
         mismatched=tuple(
             f"{name}: expected {tuple(expected[name].shape)}, got {tuple(value.shape)}"
             for name, value in tensors.items()
-            if name in expected and name not in fitting
+            if name in expected and name not in matching
         ),
     )
-    return report, fitting
+    return report, matching
 
 
-def _asked(name: str, trunk_only: bool) -> bool:
-    """Files older than PyTorch 0.4.1 have no batch counters, and nothing here reads them."""
+def _required(name: str, backbone_only: bool) -> bool:
+    """Whether a checkpoint must have an entry. Batch counters are unused and absent before PyTorch 0.4.1."""
     if name.endswith("num_batches_tracked"):
         return False
-    return not trunk_only or (name.startswith("backbone.") and not name.startswith("backbone.deconv_layers."))
+    return not backbone_only or (name.startswith("backbone.") and not name.startswith("backbone.deconv_layers."))
 
 
-def _behind_backbone(name: str) -> bool:
-    """The classifier, and the branches of HRNet's last fusion that only it reads."""
+def _classifies(name: str) -> bool:
+    """Whether an entry belongs to the classifier, or to the branches of HRNet's last fusion that only it uses."""
     return name.startswith(("classifier.", "backbone.stage4."))
 
 
@@ -156,7 +156,7 @@ def _few(tensors: Mapping[str, Tensor]) -> str:
 
 
 def inspect_weights(path: str | Path) -> list[str]:
-    """What a file of weights is and what would load, a line each.
+    """Lines that describe a checkpoint: naming scheme, backbone, modules, joints and how to load it.
 
     Raises:
         UserError: as `read_checkpoint`.
@@ -165,21 +165,22 @@ def inspect_weights(path: str | Path) -> list[str]:
     tensors = checkpoint.tensors
     trained = sum(v.numel() for n, v in tensors.items() if not n.endswith(("running_mean", "running_var", "tracked")))
     lines = [f"{checkpoint.names} names, {len(tensors)} entries, {trained:,} parameters"]
-    reports = {name: fit(checkpoint, _backbone_state(name))[0] for name in BACKBONES}
+    reports = {name: match(checkpoint, _backbone_state(name))[0] for name in BACKBONES}
     name, report = min(reports.items(), key=lambda item: len(item[1].missing) + len(item[1].mismatched))
-    lacking = len(report.missing) + len(report.mismatched)
+    incomplete = len(report.missing) + len(report.mismatched)
     if not report.loaded:
         return [*lines, f"no known backbone ({', '.join(BACKBONES)})"]
-    state = f"{lacking} entries missing or of another shape" if lacking else "complete"
+    state = f"{incomplete} entries missing or of another shape" if incomplete else "complete"
     lines.append(f"backbone: {name}, {state}")
-    rooms = sorted({entry.partition(".")[0] for entry in tensors} - {"backbone"})
-    lines += [f"{room}: {sum(entry.startswith(f'{room}.') for entry in tensors)} entries" for room in rooms]
+    modules = sorted({entry.partition(".")[0] for entry in tensors} - {"backbone"})
+    lines += [f"{module}: {sum(entry.startswith(f'{module}.') for entry in tensors)} entries" for module in modules]
     if "head.final_layer.weight" in tensors:
         lines.append(f"joints: {len(tensors['head.final_layer.weight'])}")
     return [*lines, f"loads with train.weights: {path} and model.backbone: {name}"]
 
 
 def _backbone_state(name: str) -> dict[str, Tensor]:
+    """State dict of a backbone with shapes but without data."""
     with torch.device("meta"):
         backbone = BACKBONES[name]()
     return {f"backbone.{entry}": value for entry, value in backbone.state_dict().items()}

@@ -1,1 +1,1 @@
-"""Human parsing: which pixels belong to a person, and to which part of the body."""
+"""Human parsing: part maps of persons from annotated masks or from segmentation networks (`dag.parsing.load`)."""

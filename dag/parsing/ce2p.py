@@ -1,9 +1,9 @@
 """CE2P: human parsing with context, resolution and edges (Ruan et al., Devil in the Details, AAAI 2019).
 
-A ResNet whose last stage is dilated (stride 16), a pyramid of pooled context, a decoder that adds low-level features, a
-branch that draws the edges between parts, and a prediction from both. Layers and their names are those of the published
-SCHP networks (Li et al., TPAMI 2020; GoGoDuck912/Self-Correction-Human-Parsing, networks/AugmentCE2P.py), so that their
-checkpoints load: see `dag.parsing.weights`.
+The network consists of a ResNet of output stride 16 with a dilated last stage, pyramid pooling, a decoder that adds
+low-level features, a branch that predicts edges between parts, and a fused prediction. Layers and their names are those
+of the published SCHP networks (Li et al., TPAMI 2020; GoGoDuck912/Self-Correction-Human-Parsing,
+networks/AugmentCE2P.py), so that their checkpoints load (`dag.parsing.weights`).
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from dag.errors import UserError
 from dag.models.backbones.blocks import Bottleneck, init_convolutions
 
-POOLED = (1, 2, 3, 6)
+POOL_SIZES = (1, 2, 3, 6)
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Backbone:
     """Sizes of a network.
 
     Attributes:
-        stem: channels of the three first convolutions' results.
-        planes: of the first stage; it has four times as many channels, each following stage twice the one before.
-        blocks: bottlenecks of the four stages.
-        context: channels of the pyramid's result.
-        features: channels of the decoder's, edges' and fused features.
-        low_level: channels that the decoder takes from the first stage.
+        stem: output channels of the first three convolutions.
+        planes: planes of the first stage, which has four times as many channels; each further stage doubles them.
+        blocks: number of bottlenecks per stage.
+        context: output channels of the pyramid pooling.
+        features: channels of the features of decoder, edge branch and fusion.
+        low_level: channels to which the decoder reduces the features of the first stage.
     """
 
     stem: tuple[int, int, int]
@@ -49,11 +49,11 @@ BACKBONES = {
 
 @dataclass
 class ParsingOutput:
-    """Logits at the features' resolution, a quarter of the input's.
+    """Logits at a quarter of the input's resolution.
 
     Attributes:
-        parts: `[B, L, h, w]`, from the parsing branch alone.
-        fused: `[B, L, h, w]`, from parsing and edges: the answer.
+        parts: `[B, L, h, w]`, of the parsing branch.
+        fused: `[B, L, h, w]`, of parsing and edge features: the final prediction.
         edges: `[B, 2, h, w]`, no edge and edge between parts.
     """
 
@@ -63,14 +63,14 @@ class ParsingOutput:
 
 
 class Ce2p(nn.Module):
-    """The whole network.
+    """The CE2P network.
 
     Args:
-        labels: L, the background among them.
+        labels: number of labels including the background, L.
         backbone: key of `BACKBONES`; "resnet101" is the published network.
 
     Raises:
-        UserError: an unknown backbone.
+        UserError: the backbone is unknown.
     """
 
     def __init__(self, labels: int, backbone: str = "narrow"):
@@ -97,7 +97,7 @@ class Ce2p(nn.Module):
         init_convolutions(self)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> ParsingOutput:
-        """Normalised crops to logits."""
+        """Logits of normalised crops."""
         x = torch.relu(self.bn1(self.conv1(images)))
         x = torch.relu(self.bn2(self.conv2(x)))
         x = self.maxpool(torch.relu(self.bn3(self.conv3(x))))
@@ -111,14 +111,14 @@ class Ce2p(nn.Module):
 
 
 class _Pyramid(nn.Module):
-    """Context of the whole crop, its halves, thirds and sixths beside every place (Zhao et al., CVPR 2017)."""
+    """Pyramid pooling (Zhao et al., CVPR 2017): features with context pooled over 1, 2, 3 and 6 bins per side."""
 
     def __init__(self, channels: int, features: int):
         super().__init__()
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(size), *_activated(channels, features)) for size in POOLED
+            nn.Sequential(nn.AdaptiveAvgPool2d(size), *_activated(channels, features)) for size in POOL_SIZES
         )
-        self.bottleneck = nn.Sequential(*_activated(channels + len(POOLED) * features, features, size=3))
+        self.bottleneck = nn.Sequential(*_activated(channels + len(POOL_SIZES) * features, features, size=3))
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = [_resize(stage(x), x) for stage in self.stages]
@@ -126,7 +126,7 @@ class _Pyramid(nn.Module):
 
 
 class _Edges(nn.Module):
-    """Edges from three stages, and the features that they are drawn from."""
+    """Edge logits from three stages, and the features that they are predicted from."""
 
     def __init__(self, channels: list[int], features: int):
         super().__init__()
@@ -141,7 +141,7 @@ class _Edges(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Context brought to the resolution of the first stage and joined with it."""
+    """Part logits and features from upsampled context and the features of the first stage."""
 
     def __init__(self, context: int, low: int, low_level: int, features: int, labels: int):
         super().__init__()
@@ -156,13 +156,14 @@ class _Decoder(nn.Module):
 
 
 class ActivatedNorm(nn.BatchNorm2d):
-    """Batch normalisation and a leaky ReLU in one, as InPlaceABN (Rota Bulò et al., CVPR 2018)."""
+    """Batch normalisation and leaky ReLU, as InPlaceABN (Rota Bulò et al., CVPR 2018)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.leaky_relu(super().forward(input), 0.01)
 
 
 def _activated(inputs: int, outputs: int, size: int = 1) -> list[nn.Module]:
+    """Convolution, batch normalisation and leaky ReLU."""
     return [_convolution(inputs, outputs, size), ActivatedNorm(outputs)]
 
 
@@ -172,11 +173,11 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Co
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     planes = outputs // Bottleneck.expansion
-    following = (Bottleneck(outputs, planes, dilation=dilation) for _ in range(blocks - 1))
-    return nn.Sequential(Bottleneck(inputs, planes, stride, dilation), *following)
+    remaining = (Bottleneck(outputs, planes, dilation=dilation) for _ in range(blocks - 1))
+    return nn.Sequential(Bottleneck(inputs, planes, stride, dilation), *remaining)
 
 
 def _resize(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinear, first and last pixels coincide."""
+    """`x` at the size of `like`, bilinear, with aligned corners."""
     size = (like.shape[-2], like.shape[-1])
     return F.interpolate(x, size, mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""Label maps of a data set's official files to one checked table, and a report of what it holds."""
+"""Conversion of a data set's official label maps to one validated table, with a report."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ from dag.stage import progress
 
 @dataclass(frozen=True)
 class Source:
-    """One image of a data set.
+    """An image and the file of its label map.
 
     Attributes:
         split: "train" or "val".
-        image_path: relative to the root.
-        labels: file of its label map.
+        image_path: image file, relative to the root.
+        labels: file of the label map.
     """
 
     split: str
@@ -45,68 +45,69 @@ def convert_label_maps(
     out: Path,
     report: Path,
 ) -> None:
-    """Check every map against its image and its label set; write the good ones and a report.
+    """Validate label maps against their images and label set; write the valid ones and a report.
 
     Args:
-        root: of the images.
-        sources: in the order in which they will lie in the table.
-        read: a file of labels to labels; raises OSError or ValueError where it cannot.
-        dataset: key of params.yaml's `parts`.
-        labels: name of each number; the first is the background.
-        complete: why a map is left out although nothing is wrong with the file, or None; counted in the report.
-        invalid_annotations: "stop" raises at the first fault, "drop" leaves the image out and lists it in the report.
+        root: folder of the images.
+        sources: images and label files, in the order of the table.
+        read: reads a file of labels; raises OSError or ValueError if it cannot.
+        dataset: key of `parts` in params.yaml.
+        labels: names of the labels; the first is the background.
+        complete: returns the reason to exclude a valid but incomplete map, listed in the report, or None.
+        invalid_annotations: "stop" raises if there are faults; "drop" excludes these images and lists them in the
+            report.
         out: table of label maps.
-        report: json: images a split, incomplete maps, faults.
+        report: json with images per split, incomplete maps and faults.
 
     Raises:
-        UserError: nothing to convert, or (with "stop") a fault. Nothing is written.
+        UserError: there is no valid map, or (with "stop") there is a fault. Nothing is written.
     """
-    rows: list[LabelMap] = []
+    label_maps: list[LabelMap] = []
     faults: list[Fault] = []
     incomplete: dict[str, str] = {}
     for source in progress(sources, f"{dataset} label maps"):
-        found = _checked(root, source, read, labels)
-        if isinstance(found, str):
-            faults.append(Fault(str(source.labels), source.image_path, found))
-        elif reason := complete(found):
+        checked = _checked(root, source, read, labels)
+        if isinstance(checked, str):
+            faults.append(Fault(str(source.labels), source.image_path, checked))
+        elif reason := complete(checked):
             incomplete[source.image_path] = reason
         else:
-            digest = file_hash(root / source.image_path)
-            rows.append(LabelMap(source.split, source.image_path, digest, encode_labels(found)))
+            image_hash = file_hash(root / source.image_path)
+            label_maps.append(LabelMap(source.split, source.image_path, image_hash, encode_labels(checked)))
     if invalid_annotations == "stop":
         stop_on_faults(faults)
-    if not rows:
-        raise UserError("no label maps", where=root, expected="at least one good map", got=f"{len(faults)} faults")
-    write_label_maps(out, rows, dataset=dataset, labels=labels)
-    images = dict(Counter(row.split for row in rows))
+    if not label_maps:
+        raise UserError("no label maps", where=root, expected="at least one valid map", got=f"{len(faults)} faults")
+    write_label_maps(out, label_maps, dataset=dataset, labels=labels)
+    images = dict(Counter(label_map.split for label_map in label_maps))
     dropped = [asdict(fault) for fault in faults]
     write_json(report, {"images": images, "labels": len(labels), "incomplete": incomplete, "dropped": dropped})
 
 
 def split_by_name(names: Sequence[str]) -> dict[str, str]:
-    """A split for sets that have none: every tenth name, in sorted order, is val, the first among them."""
+    """Split by name for data sets without one: in sorted order, every tenth name from the first is val."""
     return {name: "train" if number % 10 else "val" for number, name in enumerate(sorted(names))}
 
 
 def _checked(
     root: Path, source: Source, read: Callable[[Path], UInt8[np.ndarray, "H W"]], labels: tuple[str, ...]
 ) -> UInt8[np.ndarray, "H W"] | str:
-    """The map, or what is wrong with it."""
+    """The label map, or the reason why it is invalid."""
     try:
-        found = read(source.labels)
+        label_map = read(source.labels)
     except (OSError, ValueError, KeyError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"unreadable label map: expected a whole one, got {' '.join(str(error).split())}"
-    if found.ndim != 2 or not found.size:
-        return f"unreadable label map: expected height x width, got {list(found.shape)}"
-    if found.max() >= len(labels):
-        return f"label outside the set: expected numbers below {len(labels)}, got {found.max()}"
+        return f"unreadable label map: expected a complete file, got {' '.join(str(error).split())}"
+    if label_map.ndim != 2 or not label_map.size:
+        return f"unreadable label map: expected height x width, got {list(label_map.shape)}"
+    if label_map.max() >= len(labels):
+        return f"label outside the label set: expected numbers below {len(labels)}, got {label_map.max()}"
     try:
         with Image.open(root / source.image_path) as image:
             width, height = image.size
     except FileNotFoundError:
         return "missing image: expected an image, got none"
     except (OSError, Image.DecompressionBombError) as error:
-        return f"unreadable image: expected a picture, got {' '.join(str(error).split())}"
-    if found.shape != (height, width):
-        return f"map size: expected {width} x {height}, got {found.shape[1]} x {found.shape[0]}"
-    return found
+        return f"unreadable image: expected an image file, got {' '.join(str(error).split())}"
+    if label_map.shape != (height, width):
+        return f"size of the label map: expected {width} x {height}, got {label_map.shape[1]} x {label_map.shape[0]}"
+    return label_map

@@ -1,30 +1,47 @@
-"""What a human parser is, described by a small yaml file (presets/parsers/*.yaml)."""
+"""Descriptions of human parsers: the yaml files of presets/parsers and of trained parsers."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from pydantic import Field
 
 from dag.errors import UserError
+from dag.files import sha256 as file_sha256
+from dag.masks import HumanParser
 from dag.params import Block, Count
+from dag.skeleton import Skeleton
 
 Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Labels = Annotated[list[str], Field(min_length=1, max_length=254)]
 
 
-class InputRule(Block):
-    """What goes in: 1 x 3 x height x width.
+class ParserDescription(Block):
+    """Base of all descriptions; a subclass has the keys of its yaml file, with a constant `kind`."""
+
+    def load(self, path: Path, skeleton: Skeleton) -> HumanParser:
+        """The parser.
+
+        Args:
+            path: file of the description, for relative file names and errors.
+            skeleton: of the annotations that will be parsed.
+
+        Raises:
+            UserError: the network is missing, has another hash or does not match its description.
+        """
+        raise NotImplementedError
+
+
+class InputSpec(Block):
+    """Input of a network: 1 x 3 x height x width.
 
     Attributes:
-        long_side: pixels that a person's padded box is enlarged or reduced to.
+        long_side: input pixels along the longer side of a person's padded bounding box.
         multiple, plus: sides are `multiple * k + plus`.
-        square: both sides are as long as the long one (networks of fixed size).
-        order: of the colour channels.
-        mean, std: of grey levels 0-255: the network sees `(grey - mean) / std`, channels in `order`.
+        square: whether both sides have the length of the longer one (networks of fixed input size).
+        order: colour channels.
+        mean, std: normalisation of values 0-255, `(value - mean) / std`, in the order of the channels.
     """
 
     long_side: Annotated[int, Field(ge=16)]
@@ -36,16 +53,16 @@ class InputRule(Block):
     std: Triple
 
 
-class OutputRule(Block):
-    """What comes out.
+class OutputSpec(Block):
+    """Output of a network.
 
     Attributes:
-        parts: name of the output with a channel of scores a part; the largest wins.
-        person: name of the output with one channel, person or not, before the sigmoid; null where `parts` has a
-            first channel for the background instead (it is then not among the labels).
-        threshold: of the sigmoid of `person`.
-        samples: where scores lie: `corners` (the first and last sample on the first and last pixel, TensorFlow) or
-            `centers` (each in the middle of its block of pixels).
+        parts: name of the output with one channel of scores per part; the highest score wins.
+        person: name of the output with one channel, the logit of person against background. Null if the first channel
+            of `parts` is the background instead, which is then not among the labels.
+        threshold: minimum probability, the sigmoid of `person`.
+        samples: location of the scores: `corners` (the first and last score lie on the first and last pixel,
+            TensorFlow) or `centers` (each score lies at the centre of its block of pixels).
     """
 
     parts: str
@@ -54,83 +71,25 @@ class OutputRule(Block):
     samples: Literal["corners", "centers"]
 
 
-class MasksDescription(Block):
-    """The data set's own instance masks: no network."""
+def network_file(file: str, sha256: str | None, description: str | Path) -> Path:
+    """Path of the network that the file `description` names, after verification of its hash.
 
-    kind: Literal["masks"]
-
-
-class OnnxDescription(Block):
-    """An ONNX network.
-
-    Attributes:
-        file: the network; `$NAME` is taken from the environment, other names are beside the yaml.
-        sha256: its hash: a pool is made by one network, not by whatever lies under its name.
-        labels: a name a part, in the order of the channels.
-    """
-
-    kind: Literal["onnx"]
-    file: str
-    sha256: Sha256
-    input: InputRule
-    output: OutputRule
-    labels: Labels
-
-
-class Ce2pDescription(Block):
-    """A CE2P or SCHP network in torch.
-
-    Attributes:
-        file, labels: as of an ONNX network; the background, channel 0, is not among the labels.
-        sha256: its hash; null takes whatever lies there (it is read safely).
-        backbone: key of `dag.parsing.ce2p.BACKBONES`; SCHP's is resnet101.
-    """
-
-    kind: Literal["ce2p"]
-    file: str
-    sha256: Sha256 | None
-    backbone: str
-    input: InputRule
-    labels: Labels
-
-
-Description = Annotated[MasksDescription | OnnxDescription | Ce2pDescription, Field(discriminator="kind")]
-
-
-def read_description(path: str | Path) -> MasksDescription | OnnxDescription | Ce2pDescription:
-    """Read and check a parser's yaml.
+    Args:
+        file: relative to the folder of the description; environment variables are expanded.
+        sha256: expected hash; None accepts any file.
+        description: path of the description.
 
     Raises:
-        UserError: missing, not yaml, or with missing, unknown or wrong keys; all faults at once.
+        UserError: an environment variable is not set, or the file is missing or has another hash.
     """
-    try:
-        return TypeAdapter(Description).validate_python(YAML(typ="safe", pure=True).load(Path(path).read_text()))
-    except OSError as error:
-        do = "set pool.parser to a file of presets/parsers or to a trained parser"
-        raise UserError("no such parser", where=path, got=error.strerror, do=do) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError("not yaml", where=path, got=error) from None
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, f['loc'])) or 'the file'}: {f['msg']}" for f in error.errors())
-        raise UserError("; ".join(faults), where=path) from None
-
-
-def network_file(file: str, sha256: str | None, where: str | Path) -> Path:
-    """The file that a description `where` names, after its hash was compared.
-
-    Raises:
-        UserError: an unset environment variable, a missing file, or one with another hash.
-    """
-    path = Path(where).parent / os.path.expandvars(file)
+    path = Path(description).parent / os.path.expandvars(file)
     if "$" in str(path):
         variable = str(path).split("$")[1].split("/")[0].strip("{}")
-        raise UserError("environment variable is not set", where=where, got=file, do=f"export {variable}=FOLDER")
+        do = f"export {variable}=FOLDER"
+        raise UserError("environment variable is not set", where=description, got=file, do=do)
     if not path.is_file():
-        raise UserError("no such network", where=where, expected="a file of weights", got=path)
-    if sha256 is not None:
-        with path.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-        if found != sha256:
-            do = "fetch it again, or write its hash into the yaml if it is the one you mean"
-            raise UserError("another network", where=path, expected=f"sha256 {sha256}", got=found, do=do)
+        raise UserError("no such network", where=description, expected="a file of weights", got=path)
+    if sha256 is not None and (actual := file_sha256(path)) != sha256:
+        do = "download the file again, or update sha256 in the description if the file is the intended one"
+        raise UserError("network with another hash", where=path, expected=f"sha256 {sha256}", got=actual, do=do)
     return path

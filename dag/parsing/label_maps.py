@@ -1,4 +1,4 @@
-"""Label maps of human parsing as one memory-mapped Arrow table: an image a row, its map a PNG."""
+"""Tables of label maps of human parsing: a memory-mapped Arrow file with one image per row and its map as PNG."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -26,13 +26,13 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class LabelMap:
-    """An image and which pixel shows what.
+    """The label map of an image.
 
     Attributes:
         split: "train" or "val".
-        image_path: relative to the data set's root.
-        image_hash: of the image's bytes, as `dag.image.file_hash`: the table changes when an image does.
-        png: a label a pixel, 8 bits, of the image's size; the table has their names.
+        image_path: image file, relative to the root of the data set.
+        image_hash: `dag.image.file_hash` of the image, so that the table changes with the image.
+        png: one 8-bit label per pixel of the image; `LabelMaps.labels` has the names.
     """
 
     split: str
@@ -41,22 +41,24 @@ class LabelMap:
     png: bytes
 
     def decode(self) -> UInt8[np.ndarray, "H W"]:
-        """The label of each pixel."""
+        """Label of each pixel."""
         labels: Any = cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_UNCHANGED)
         return labels
 
 
 def encode_labels(labels: UInt8[np.ndarray, "H W"]) -> bytes:
-    """Labels as the bytes of a PNG."""
+    """Labels as a PNG."""
     return cv2.imencode(".png", labels)[1].tobytes()
 
 
 def write_label_maps(path: str | Path, rows: Iterable[LabelMap], *, dataset: str, labels: tuple[str, ...]) -> None:
-    """Write label maps one by one, in the order given, whole or not at all.
+    """Write label maps in the given order, atomically and without holding them in memory.
 
     Args:
-        dataset: key of params.yaml's `parts`, which knows the root.
-        labels: name of each number; the first is the background.
+        path: output file.
+        rows: label maps.
+        dataset: key of `parts` in params.yaml, which names the root.
+        labels: names of the labels; the first is the background.
     """
     schema = SCHEMA.with_metadata({"dag.dataset": dataset, "dag.labels": json.dumps(labels)})
     with whole_file(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -65,15 +67,15 @@ def write_label_maps(path: str | Path, rows: Iterable[LabelMap], *, dataset: str
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-class Parts:
+class LabelMaps:
     """A table of label maps as a read-only sequence of `LabelMap`.
 
     Attributes:
-        dataset: key of params.yaml's `parts`.
-        labels: name of each number; the first is the background.
+        dataset: key of `parts` in params.yaml.
+        labels: names of the labels; the first is the background.
 
     Raises:
-        UserError: missing file, or not such a table.
+        UserError: the file is missing or is not a table of label maps.
     """
 
     def __init__(self, path: str | Path):
@@ -84,7 +86,7 @@ class Parts:
             raise UserError("not a table of label maps", where=path, got=error, do="run `dvc repro parts`") from None
         metadata = self._reader.schema.metadata or {}
         if b"dag.labels" not in metadata:
-            raise UserError("table names no labels", where=path, do="run `dvc repro parts`")
+            raise UserError("table without label names", where=path, do="run `dvc repro parts`")
         self.dataset = metadata[b"dag.dataset"].decode()
         self.labels: tuple[str, ...] = tuple(json.loads(metadata[b"dag.labels"]))
 

@@ -1,7 +1,10 @@
-"""Label sets of human parsing, and how one set's labels become another's.
+"""Label sets of human parsing, and lookup tables between them.
 
-A label set is a tuple of names; a label is its place there; the first is the background. `left_` and `right_` are the
-person's own sides, and such labels change places in a mirrored image.
+A label set is a tuple of names; a label is an index into it, and the first is the background. `left_` and `right_` are
+the person's own sides; such labels are swapped in a horizontally flipped image.
+
+To add a label set: write it here as a tuple, and its names in `_TO_CLOTHING` if it is to be trained together with
+others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +16,7 @@ from dag.errors import UserError
 
 BACKGROUND = "background"
 
-# Labels of datasets/synthetic/render.py: parts of the body. A skirt is upper leg, a hat is hair, the neck is torso.
+# Labels of dag/synthetic: body parts. Skirts count as upper leg, hats as hair and the neck as torso.
 SYNTHETIC = (
     BACKGROUND, "hair", "face", "torso",
     *(f"{side}_{part}" for part in ("upper_arm", "lower_arm", "hand", "upper_leg", "lower_leg", "foot")
@@ -35,10 +38,10 @@ ATR = (
 # Pascal-Person-Part (Chen et al., CVPR 2014).
 PASCAL = (BACKGROUND, "head", "torso", "upper_arms", "lower_arms", "upper_legs", "lower_legs")
 
-WORN = (BACKGROUND, "hair", "skin", "upper_clothes", "lower_clothes", "dress", "footwear", "other")
-"""What sets of clothes have in common. Bags are not the person: LIP calls them background, and so does this."""
+CLOTHING = (BACKGROUND, "hair", "skin", "upper_clothes", "lower_clothes", "dress", "footwear", "other")
+"""Classes that all label sets of clothing can be mapped to. Bags are background, as in LIP."""
 
-_TO_WORN = {
+_TO_CLOTHING = {
     BACKGROUND: (BACKGROUND, "null", "bag", "purse", "wallet"),
     "hair": ("hair",),
     "skin": ("skin", "face", "left_arm", "right_arm", "left_leg", "right_leg"),
@@ -61,16 +64,16 @@ _TO_WORN = {
 }  # fmt: skip
 
 COMMON: dict[tuple[str, ...], Mapping[str, str]] = {
-    WORN: {name: worn for worn, names in _TO_WORN.items() for name in names},
+    CLOTHING: {name: common for common, names in _TO_CLOTHING.items() for name in names},
 }
-"""Sets that others can be brought to: the names of others to theirs."""
+"""For each label set that others can be mapped to: the other sets' names to its own."""
 
 
 def common_labels(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The set itself where all are one; else a set that all of them can be brought to.
+    """The label set if all are equal, else a label set that all can be mapped to.
 
     Raises:
-        UserError: there is none; the labels that stand in the way are named.
+        UserError: there is none; labels that cannot be mapped are named.
     """
     if len(set(sets)) == 1:
         return sets[0]
@@ -79,30 +82,30 @@ def common_labels(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         unknown = sorted({name for labels in sets for name in labels if name not in names})
         if not unknown:
             return target
-    raise UserError("label sets have nothing in common", expected="sets of clothes, or one set", got=unknown[:8])
+    raise UserError("no common label set", expected="equal label sets, or sets of clothing", got=unknown[:8])
 
 
 def translation(labels: tuple[str, ...], target: tuple[str, ...]) -> UInt8[np.ndarray, "256"]:
-    """`translation(a, b)[label map of set a]` is the label map of set b.
+    """Lookup table between label sets: `translation(a, b)[label map of set a]` is the label map of set b.
 
     Raises:
-        UserError: a label has no place in `target`.
+        UserError: a label cannot be mapped to `target`.
     """
     names = {name: name for name in target} | dict(COMMON.get(target, {}))
     unknown = [name for name in labels if name not in names]
     if unknown:
-        raise UserError("labels without a place", expected=f"names of {', '.join(target)}", got=unknown)
+        raise UserError("labels without counterpart", expected=f"names of {', '.join(target)}", got=unknown)
     table = np.zeros(256, dtype=np.uint8)
     table[: len(labels)] = [target.index(names[name]) for name in labels]
     return table
 
 
-def mirrored(labels: tuple[str, ...]) -> UInt8[np.ndarray, "256"]:
-    """`mirrored(labels)[label map]` has left and right changed, for a mirrored image."""
-    swap = {"left_": "right_", "right_": "left_"}
+def left_right_swap(labels: tuple[str, ...]) -> UInt8[np.ndarray, "256"]:
+    """Lookup table for flipped images: `left_right_swap(labels)[label map]` has left and right labels swapped."""
+    sides = {"left_": "right_", "right_": "left_"}
     table = np.arange(256, dtype=np.uint8)
     for number, name in enumerate(labels):
-        for side, other in swap.items():
+        for side, other in sides.items():
             if name.startswith(side):
                 table[number] = labels.index(other + name.removeprefix(side))
     return table

@@ -1,8 +1,9 @@
-"""Which pixels of a semantic person mask belong to one person: evidence of its joints, its box and its neighbours.
+"""Separation of one person from a semantic mask of all persons, by joints, bounding boxes and neighbours.
 
-A semantic parser says where there is a person, not which one. Pixels are taken from it where an annotated mask of
-somebody else is, where a neighbour's limbs are nearer than one's own, and where one's own limbs are too far; of what is
-left, only the pieces that hold one's own joints stay. How much of that was a guess is the ambiguous share.
+A semantic segmentation does not distinguish instances. Pixels are removed that lie in the annotated mask of another
+person, closer to a neighbour's limbs than to the person's own, or too far from the person's limbs. Of the remaining
+mask, only connected components with a joint of the person are kept. The ambiguous fraction measures how uncertain this
+is.
 """
 
 from collections.abc import Sequence
@@ -17,56 +18,57 @@ from dag.masks import in_box, union_of_masks
 from dag.skeleton import Skeleton
 
 REACH = 0.45
-"""How far from the nearest limb a body goes, hair and skirts included, in units of sqrt(area)."""
+"""Maximum distance of a person's pixels (with hair and skirts) from its nearest limb, in units of sqrt(area)."""
 
 NEAR = 0.1
-"""A pixel whose distances to two people's limbs differ by less than this, in the same unit, may be either's."""
+"""Pixels whose distances to the limbs of two persons differ by less than this, in the same unit, are ambiguous."""
 
 FAR = 1e9
 
 
-def separate(
+def separate_person(
     mask: Bool[np.ndarray, "h w"],
     left_top: tuple[int, int],
     person: PersonAnnotation,
     others: Sequence[PersonAnnotation],
     skeleton: Skeleton,
 ) -> tuple[Bool[np.ndarray, "h w"], float]:
-    """This person's part of a semantic mask, and the ambiguous share of it.
+    """Mask of one person within a semantic mask, and the fraction of it that is ambiguous.
+
+    Ambiguous pixels are those that were removed without a neighbour's mask although they are connected to the person
+    (outside the bounding box or too far from the limbs), and those that were kept but may belong to a neighbour
+    without a mask.
 
     Args:
-        mask: where the parser sees people, in a window of the image.
-        left_top: the window's first pixel on the image.
-        person: whose part is wanted.
-        others: all other rows of the image, crowds too.
-        skeleton: what the joints are.
-
-    Contested is what was cut off without a neighbour's mask to prove it, though it hangs together with the rest: pixels
-    beyond the box or beyond reach; and what was kept although it may be a neighbour's that has no mask.
+        mask: pixels of all persons in a window of the image.
+        left_top: the window's first pixel in the image.
+        person: the target person.
+        others: all other annotations of the image, including crowds.
+        skeleton: skeleton of the annotations.
     """
     unit = max(person.area, 1.0) ** 0.5
     own = limb_distance(person, left_top, mask.shape, skeleton) / unit
     mask = mask & ~union_of_masks(others, (*left_top, mask.shape[1], mask.shape[0]))
-    unsure = np.zeros_like(mask)
+    uncertain = np.zeros_like(mask)
     for other in others:
         if other.segmentation is None:
-            theirs, either = _neighbour(other, own, unit, left_top, skeleton)
-            mask, unsure = mask & ~theirs, unsure | either
+            closer, near = _neighbour_pixels(other, own, unit, left_top, skeleton)
+            mask, uncertain = mask & ~closer, uncertain | near
     mask = with_joints(mask, person, left_top)
     inside = mask & (own < REACH) & in_box(person, left_top, mask.shape)
     kept = with_joints(inside, person, left_top)
-    doubtful = (mask & ~inside) | (kept & unsure)
-    return kept, float(doubtful.sum() / max(kept.sum(), 1))
+    ambiguous = (mask & ~inside) | (kept & uncertain)
+    return kept, float(ambiguous.sum() / max(kept.sum(), 1))
 
 
-def _neighbour(
+def _neighbour_pixels(
     other: PersonAnnotation,
     own: Float32[np.ndarray, "h w"],
     unit: float,
     left_top: tuple[int, int],
     skeleton: Skeleton,
 ) -> tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-    """Pixels that are a maskless neighbour's, and pixels that may be; with joints by its limbs, else by its box."""
+    """Pixels of a neighbour without a mask, and uncertain ones; by its limbs, or by its box if it has no joints."""
     box = in_box(other, left_top, own.shape)
     if other.num_keypoints == 0:
         return box & (own > NEAR), box
@@ -77,9 +79,9 @@ def _neighbour(
 def limb_distance(
     person: PersonAnnotation, left_top: tuple[int, int], shape: tuple[int, int], skeleton: Skeleton
 ) -> Float32[np.ndarray, "h w"]:
-    """Pixels from each pixel of a window to the nearest bone, joint or point of the torso of a person.
+    """Distance in pixels from each pixel of a window to the nearest bone, joint or point of the torso of a person.
 
-    Bones and torso need their joints to be labelled; limbs beyond the window do not count.
+    Only labelled joints are used, and only the parts of limbs inside the window; without any, all distances are `FAR`.
     """
     canvas = np.ones(shape, dtype=np.uint8)
     labelled = person.visibility > 0
@@ -101,8 +103,8 @@ def limb_distance(
 def with_joints(
     mask: Bool[np.ndarray, "h w"], person: PersonAnnotation, left_top: tuple[int, int]
 ) -> Bool[np.ndarray, "h w"]:
-    """The connected pieces of a mask that hold a labelled joint of a person."""
-    pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
+    """Connected components of a mask that contain a labelled joint of a person."""
+    components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
     x, y = (pixel_of(person.keypoints_xy[person.visibility > 0]) - np.array(left_top)).T
-    there = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
-    return mask & np.isin(pieces, pieces[y[there], x[there]])
+    inside = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
+    return mask & np.isin(components, components[y[inside], x[inside]])

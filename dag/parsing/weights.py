@@ -1,40 +1,37 @@
-"""Weights of CE2P: our own files and the published ones of SCHP.
+"""Saving and loading of CE2P weights: our own files and the published SCHP checkpoints.
 
 SCHP's networks (Li et al., TPAMI 2020) were trained with InPlaceABN (Rota Bulò et al., CVPR 2018), whose scale is
-`|weight| + eps`. Brought to that, its numbers are those of plain batch normalisation; its leaky ReLU is in the network.
+`|weight| + eps`. With this scale, plain batch normalisation is equivalent; the leaky ReLU is part of the network.
 """
 
-import pickle
-import warnings
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dag.errors import UserError
 from dag.files import whole_file
+from dag.models.checkpoints import read_tensors
 from dag.parsing.ce2p import Ce2p
 
 EPS = 1e-5
 
 
 def save_parsing_weights(network: Ce2p, path: str | Path) -> None:
-    """Write safetensors, whole or not at all."""
+    """Write the weights as safetensors, atomically."""
     with whole_file(path) as partial:
         save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial)
 
 
 def load_parsing_weights(network: Ce2p, path: str | Path) -> None:
-    """Load every entry of a file: safetensors are ours, `.pth` is SCHP's. Nothing that a file brings along is run.
+    """Load all weights of a file: safetensors of this project, or SCHP's `.pth`. No code in a file is executed.
 
     Raises:
-        UserError: a missing or unsafe file, or one of another network: what is missing, extra or of another shape.
+        UserError: the file is missing or unsafe, or belongs to another network; differences in entries and shapes are
+            listed.
     """
     path = Path(path)
-    tensors = _read(path)
+    tensors = read_tensors(path)
     if path.suffix != ".safetensors":
         tensors = _without_inplace_abn(tensors, network)
     expected = network.state_dict()
@@ -54,25 +51,6 @@ def load_parsing_weights(network: Ce2p, path: str | Path) -> None:
 
 
 def _without_inplace_abn(tensors: dict[str, Tensor], network: Ce2p) -> dict[str, Tensor]:
-    norms = {f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    """Weights of plain batch normalisation that are equivalent to those of InPlaceABN."""
+    norms = {f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)}
     return {name: value.abs() + EPS if name in norms else value for name, value in tensors.items()}
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on old pickles; what matters is in the errors below
-            content: Any = (
-                load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-            )
-    except OSError as error:
-        raise UserError("no such file", where=path, got=error, do="check the path of the weights") from None
-    except pickle.UnpicklingError:
-        raise UserError("refused: not plain tensors", where=path, expected="a state dict") from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError):
-        raise UserError("not a file of weights", where=path, expected="safetensors or a PyTorch checkpoint") from None
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError("refused: not plain tensors", where=path, expected="a state dict", got=type(content).__name__)
-    return {name.removeprefix("module."): value for name, value in content.items()}

@@ -38,7 +38,7 @@ class Calibration:
     """Maps stated uncertainties to calibrated uncertainties and confidences.
 
     Attributes:
-        factor: by group, of the stated standard deviation, so that a region of `LEVEL` holds that fraction of the joints.
+        factor: of the stated standard deviation, by group, so that a region of `LEVEL` holds that fraction of joints.
         stated, observed: knots of the monotone map from the Gaussian's probability of OKS >= .5 to the observed
             fraction.
     """
@@ -89,7 +89,7 @@ def calibrate(
     skeleton: Skeleton,
     rng: np.random.Generator,
 ) -> Calibration:
-    """Calibration by two-fold cross-validation: the prior is fitted on one half of `persons`, evaluated on the other."""
+    """Calibration by two-fold cross-validation: the prior is fitted on one half of `persons`, tested on the other."""
     halves = np.arange(len(persons)) % 2
     proposals: list[EvaluatedProposal] = []
     for half in (0, 1):

@@ -1,4 +1,4 @@
-"""The anatomical prior where hardly anybody is labelled wholly: one Gaussian, by expectation maximisation."""
+"""Gaussian over poses, fitted to incompletely labelled persons by expectation maximisation."""
 
 from collections.abc import Sequence
 
@@ -8,59 +8,60 @@ from jaxtyping import Bool, Float
 from dag.annotation import PersonAnnotation
 from dag.skeleton import Skeleton
 
-LEAST_LABELLED = 6
-"""Labelled joints of a person who is learned from: enough to tell place and scale."""
-LEAST_PEOPLE = 30
-ROUNDS = 12
+MIN_LABELLED = 6
+"""Labelled joints that a person needs to be fitted on, and persons that each joint needs to be labelled in."""
+MIN_PERSONS = 30
+ITERATIONS = 12
 SHRINKAGE = 20
-"""The covariance's diagonal counts as so many people."""
+"""Weight of the covariance's diagonal, in persons."""
 FLOOR = 1e-3
-"""Added variance, in squared pose sizes."""
+"""Variance added to every coordinate, in squared pose sizes."""
 
 
 def usable(persons: Sequence[PersonAnnotation]) -> list[PersonAnnotation]:
-    """Instances with enough labelled joints."""
-    return [p for p in persons if not p.is_crowd and p.area > 0 and p.num_keypoints >= LEAST_LABELLED]
+    """Persons with at least `MIN_LABELLED` labelled joints."""
+    return [p for p in persons if p.is_evaluated and p.area > 0 and p.num_keypoints >= MIN_LABELLED]
 
 
-def fit_incomplete(
+def fit_gaussian(
     persons: Sequence[PersonAnnotation], skeleton: Skeleton
 ) -> tuple[Float[np.ndarray, "J 2"], Float[np.ndarray, "D D"], float] | None:
     """Mean pose, covariance of its 2 J coordinates, and median of pose size over the square root of the area.
 
-    Dempster, Laird & Rubin (1977); each person is scaled and shifted to the mean in between. None where there are too
-    few people, or a joint that hardly anybody has.
+    Dempster, Laird & Rubin (1977). Each person is aligned to the mean by scale and shift in every iteration. None where
+    there are too few persons, or where a joint is labelled in too few of them.
     """
-    people = usable(persons)
-    known = np.stack([person.visibility > 0 for person in people]) if people else np.zeros((0, len(skeleton)), bool)
-    if len(people) < LEAST_PEOPLE or (known.sum(0) < LEAST_LABELLED).any():
+    fitted_on = usable(persons)
+    known = np.stack([p.visibility > 0 for p in fitted_on]) if fitted_on else np.zeros((0, len(skeleton)), bool)
+    if len(fitted_on) < MIN_PERSONS or (known.sum(0) < MIN_LABELLED).any():
         return None
-    xy = np.stack([person.keypoints_xy for person in people])
+    xy = np.stack([person.keypoints_xy for person in fitted_on])
     flip = skeleton.flip_index
     xy, known = np.concatenate([xy, (xy * [-1, 1])[:, flip]]), np.concatenate([known, known[:, flip]])
-    areas = np.sqrt([person.area for person in people] * 2)
-    mean = _first_mean(xy, known, areas)
+    sizes = np.sqrt([person.area for person in fitted_on] * 2)
+    mean = _initial_mean(xy, known, sizes)
     covariance = 0.05 * np.eye(2 * len(skeleton))
     scales = np.ones(len(xy))
-    for _ in range(ROUNDS):
-        whole, left, scales = _completed(xy, known, mean, covariance)
-        mean = whole.mean(0).reshape(-1, 2)
+    for _ in range(ITERATIONS):
+        complete, conditional, scales = _completed(xy, known, mean, covariance)
+        mean = complete.mean(0).reshape(-1, 2)
         mean -= mean.mean(0)
         mean /= np.sqrt((mean**2).mean())
-        away = whole - whole.mean(0)
-        covariance = (away.T @ away + left) / len(whole)
-        covariance = (len(whole) * covariance + SHRINKAGE * np.diag(np.diag(covariance))) / (len(whole) + SHRINKAGE)
+        centred = complete - complete.mean(0)
+        covariance = (centred.T @ centred + conditional) / len(complete)
+        shrunk = len(complete) * covariance + SHRINKAGE * np.diag(np.diag(covariance))
+        covariance = shrunk / (len(complete) + SHRINKAGE)
         covariance += FLOOR * np.eye(len(covariance))
-    return mean, covariance, float(np.median(1 / (scales * areas)))
+    return mean, covariance, float(np.median(1 / (scales * sizes)))
 
 
-def _first_mean(
-    xy: Float[np.ndarray, "n J 2"], known: Bool[np.ndarray, "n J"], areas: Float[np.ndarray, " n"]
+def _initial_mean(
+    xy: Float[np.ndarray, "n J 2"], known: Bool[np.ndarray, "n J"], sizes: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "J 2"]:
-    """Mean of the labelled joints from their centre, in square roots of the area; of size 1."""
+    """Mean of the labelled joints relative to their centre, over the square root of the area; scaled to size 1."""
     weight = known[..., None]
     centre = (xy * weight).sum(1, keepdims=True) / weight.sum(1, keepdims=True)
-    mean = ((xy - centre) / areas[:, None, None] * weight).sum(0) / weight.sum(0)
+    mean = ((xy - centre) / sizes[:, None, None] * weight).sum(0) / weight.sum(0)
     mean -= mean.mean(0)
     return mean / np.sqrt((mean**2).mean())
 
@@ -71,17 +72,17 @@ def _completed(
     mean: Float[np.ndarray, "J 2"],
     covariance: Float[np.ndarray, "D D"],
 ) -> tuple[Float[np.ndarray, "n D"], Float[np.ndarray, "D D"], Float[np.ndarray, " n"]]:
-    """Aligned people with their other joints at the conditional mean, the summed conditional covariance, the scales."""
+    """Aligned poses with unknown joints at their conditional mean, summed conditional covariance, and scales."""
     flat, total = np.empty((len(xy), mean.size)), np.zeros_like(covariance)
     scales = np.empty(len(xy))
-    for number, (points, labelled) in enumerate(zip(xy, known)):
-        own, usual = points[labelled], mean[labelled]
-        centred = own - own.mean(0)
-        scales[number] = max((centred * (usual - usual.mean(0))).sum() / (centred**2).sum(), 1e-6)
-        aligned = (own - own.mean(0)) * scales[number] + usual.mean(0)
+    for index, (points, labelled) in enumerate(zip(xy, known)):
+        labelled_xy, mean_xy = points[labelled], mean[labelled]
+        centred = labelled_xy - labelled_xy.mean(0)
+        scales[index] = max((centred * (mean_xy - mean_xy.mean(0))).sum() / (centred**2).sum(), 1e-6)
+        aligned = centred * scales[index] + mean_xy.mean(0)
         flags = np.repeat(labelled, 2)
         gain = np.linalg.solve(covariance[np.ix_(flags, flags)], covariance[flags])
-        flat[number] = mean.ravel() + (aligned - usual).ravel() @ gain
-        flat[number, flags] = aligned.ravel()
+        flat[index] = mean.ravel() + (aligned - mean_xy).ravel() @ gain
+        flat[index, flags] = aligned.ravel()
         total += covariance - covariance[:, flags] @ gain
     return flat, total, scales

@@ -1,6 +1,5 @@
-"""Poses of other models, from COCO results files, matched to the people whose joints they may tell."""
+"""Poses of other models: COCO results files matched to annotated persons."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +12,20 @@ from dag.annotation import PersonAnnotation, Visibility
 from dag.errors import UserError
 from dag.evaluation.coco.arrays import GroundTruth, ground_truth_of
 from dag.evaluation.coco.files import read_results
+from dag.files import sha256
 from dag.skeleton import Skeleton
 
-LEAST_SIMILARITY = 0.5
-"""Mean OKS of a person's visible joints at which a pose is taken to be that person's."""
+MIN_OKS = 0.5
+"""Mean OKS of a person's visible joints at which a pose is matched to that person."""
 
 
 @dataclass(frozen=True, eq=False)
-class Poses:
-    """What one results file says of the people that it knows.
+class ModelPoses:
+    """Poses of one results file, by person.
 
     Attributes:
-        name: the file's.
-        sha256: of its bytes, so that who was judged on these labels can be told.
+        name: the file's name.
+        sha256: of the file. It identifies models that are evaluated on labels they helped to propose.
         of_person: joints in image pixels, by person id.
     """
 
@@ -34,63 +34,64 @@ class Poses:
     of_person: dict[int, Float[np.ndarray, "J 2"]]
 
 
-def read_poses(
+def read_model_poses(
     paths: Sequence[str], persons: Sequence[PersonAnnotation], image_ids: Sequence[int], skeleton: Skeleton
-) -> list[Poses]:
-    """Read results files and match each pose to at most one person, and each person to at most one pose.
+) -> list[ModelPoses]:
+    """Read results files and match poses to persons, one to one.
 
     Args:
-        image_ids: every image of the data set, also those without people: a file may know them.
+        image_ids: all images of the data set. Results may contain images without annotations.
 
     Raises:
-        UserError: not a results file (`dag.evaluation.coco.files.read_results`), two files of one name, one without a pose
-            that fits anybody, or rows in which two people have one id.
+        UserError: not a results file (`dag.evaluation.coco.files.read_results`), two files with one name, a file
+            without a pose that matches a person, or a person id that occurs twice.
     """
-    twice = [number for number, count in Counter(person.person_id for person in persons).items() if count > 1]
-    if paths and twice:
-        where, do = ", ".join(paths), "number the annotations of all splits through"
-        raise UserError("results tell not whose", where=where, expected="ids of their own", got=twice[0], do=do)
+    repeated = [person_id for person_id, count in Counter(p.person_id for p in persons).items() if count > 1]
+    if paths and repeated:
+        where, do = ", ".join(paths), "give every annotation its own id across all splits"
+        raise UserError("ambiguous person ids", where=where, expected="unique person ids", got=repeated[0], do=do)
     gt = ground_truth_of(persons, skeleton, image_ids)
-    found = []
+    models: list[ModelPoses] = []
     for path in paths:
         poses = _matched(Path(path), gt, skeleton)
-        if any(poses.name == other.name for other in found):
-            raise UserError("two results files of one name", where=path, do="rename one")
+        if any(poses.name == other.name for other in models):
+            raise UserError("two results files with one name", where=path, do="rename one of them")
         if not poses.of_person:
-            expected = f"joints near labelled ones, an OKS of {LEAST_SIMILARITY}"
-            raise UserError("poses of nobody here", where=path, expected=expected, do="see whether it is another set's")
-        found.append(poses)
-    return found
+            expected, do = f"an OKS of {MIN_OKS} or more", "check that the results belong to this data set"
+            raise UserError("no pose matches an annotated person", where=path, expected=expected, do=do)
+        models.append(poses)
+    return models
 
 
-def _matched(path: Path, gt: GroundTruth, skeleton: Skeleton) -> Poses:
+def _matched(path: Path, gt: GroundTruth, skeleton: Skeleton) -> ModelPoses:
+    """Greedy one-to-one matching: poses with the person's own id first, then by OKS, score and order in the file."""
     results = read_results(path, gt, skeleton)
-    people: dict[int, list[int]] = {}
-    for number in np.flatnonzero(gt.evaluated).tolist():
-        people.setdefault(int(gt.image_id[number]), []).append(number)
+    instances_of: dict[int, list[int]] = {}
+    for instance in np.flatnonzero(gt.evaluated).tolist():
+        instances_of.setdefault(int(gt.image_id[instance]), []).append(instance)
     pairs = []
-    for pose, image in enumerate(results.image_id.tolist()):
-        here = people.get(image, [])
-        for number, similarity in zip(here, _similarity(gt, here, results.keypoints_xy[pose], skeleton)):
-            if similarity >= LEAST_SIMILARITY:
-                own = results.person_id[pose] == gt.person_id[number]
-                pairs.append((bool(own), float(similarity), float(results.score[pose]), -pose, number))
+    for pose, image_id in enumerate(results.image_id.tolist()):
+        instances = instances_of.get(image_id, [])
+        for instance, oks in zip(instances, _visible_oks(gt, instances, results.keypoints_xy[pose], skeleton)):
+            if oks >= MIN_OKS:
+                same_id = results.person_id[pose] == gt.person_id[instance]
+                pairs.append((bool(same_id), float(oks), float(results.score[pose]), -pose, instance))
     of_person: dict[int, Float[np.ndarray, "J 2"]] = {}
-    taken: set[int] = set()
-    for *_, pose, number in sorted(pairs, reverse=True):
-        person = int(gt.person_id[number])
-        if person not in of_person and -pose not in taken:
-            of_person[person] = results.keypoints_xy[-pose]
-            taken.add(-pose)
-    return Poses(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), of_person)
+    matched: set[int] = set()
+    for *_, negative_pose, instance in sorted(pairs, reverse=True):
+        person_id = int(gt.person_id[instance])
+        if person_id not in of_person and -negative_pose not in matched:
+            of_person[person_id] = results.keypoints_xy[-negative_pose]
+            matched.add(-negative_pose)
+    return ModelPoses(path.name, sha256(path), of_person)
 
 
-def _similarity(
-    gt: GroundTruth, numbers: list[int], xy: Float[np.ndarray, "J 2"], skeleton: Skeleton
+def _visible_oks(
+    gt: GroundTruth, instances: list[int], xy: Float[np.ndarray, "J 2"], skeleton: Skeleton
 ) -> Float[np.ndarray, " n"]:
-    """Mean OKS of the visible joints of some people; of all labelled ones where none is visible."""
-    visible = gt.visibility[numbers] == Visibility.VISIBLE
-    labelled = np.where(visible.any(1, keepdims=True), visible, gt.visibility[numbers] > 0)
-    squares = ((gt.keypoints_xy[numbers] - xy) ** 2).sum(-1)
-    scale = 2 * np.maximum(gt.area[numbers], 1e-9)[:, None] * (2 * skeleton.sigma_array) ** 2
+    """Mean OKS of the visible joints of each instance; of all labelled joints where none is visible."""
+    visible = gt.visibility[instances] == Visibility.VISIBLE
+    labelled = np.where(visible.any(1, keepdims=True), visible, gt.visibility[instances] > 0)
+    squares = ((gt.keypoints_xy[instances] - xy) ** 2).sum(-1)
+    scale = 2 * np.maximum(gt.area[instances], 1e-9)[:, None] * (2 * skeleton.sigma_array) ** 2
     return np.where(labelled, np.exp(-squares / scale), 0).sum(1) / np.maximum(labelled.sum(1), 1)

@@ -1,4 +1,4 @@
-"""How good relabelling is: occluded joints whose place is known, occluded once more, and found again or not."""
+"""Recovery: accuracy of proposals for occluded joints whose location is annotated, compared with baselines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,86 +8,116 @@ from jaxtyping import Bool, Float
 
 from dag.annotation import Occluder, PersonAnnotation
 from dag.relabel.baselines import BASELINES
-from dag.relabel.calibration import CHI_SQUARE, Calibration, Known, recovered
-from dag.relabel.evaluated_proposals import is_recovered
+from dag.relabel.calibration import CHI_SQUARE, Calibration
+from dag.relabel.evaluated_proposals import EvaluatedProposal, evaluated_proposals, is_recovered
 from dag.relabel.evidence import Evidence
 from dag.relabel.proposals import oks_units
 from dag.skeleton import Skeleton
 
 BINS = 10
-"""Of the reliability plot."""
+"""Bins of the reliability plot."""
 
 
 def recovery(
-    judged: Sequence[PersonAnnotation], learned: Sequence[PersonAnnotation], evidence: Evidence, skeleton: Skeleton
+    persons: Sequence[PersonAnnotation],
+    fitted_on: Sequence[PersonAnnotation],
+    evidence: Evidence,
+    skeleton: Skeleton,
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    """Metrics and plots of the joints with visibility 1 of `judged`, all of a person's occluded at once.
+    """Metrics and plots of the joints of `persons` with visibility 1, proposed from the visible joints.
 
     Args:
-        judged: people of the val split.
-        learned: those that the evidence was learned from; the baselines learn from them too.
+        persons: evaluated persons, those of the val split.
+        fitted_on: persons that the evidence was fitted on. The baselines are fitted on them too.
 
     Returns:
-        Metrics: `joints`; `judged_on_learned`: there was no train split, so the metrics flatter; for `ours`,
-        `nearest_joint` and `mean_pose` the share within OKS .5 and .75 (`OKS50`, `OKS75`) and the median error in box
-        sizes; `region90`, the share of truths in the stated 90 % regions; `by` joint and occluder. Plots:
-        `reliability`, `joints`.
+        Metrics: `joints`; `evaluated_on_fitted`, true where there was no train split, so the metrics are optimistic;
+        for `ours`, `nearest_joint` and `mean_pose` the fractions within OKS .5 and .75 (`OKS50`, `OKS75`) and the
+        median error over the longer side of the box; `region90`, the fraction of joints inside the stated 90 % regions;
+        `strata`, the fraction within OKS .5 by joint and by occluder. Plots: `reliability`, `joints`.
     """
-    found = list(recovered(judged, evidence.prior, evidence.models, evidence.errors, skeleton))
-    if not found:
+    proposals = list(evaluated_proposals(persons, evidence.prior, evidence.models, evidence.errors, skeleton))
+    if not proposals:
         return {"joints": 0}, {"reliability": [], "joints": []}
-    distances = {"ours": np.array([one.distance for one in found])}
-    units = np.array([oks_units(one.person, skeleton)[one.joint] for one in found])
-    for name, fit in BASELINES.items():
-        guess = fit(learned, skeleton)
-        away = [guess(one.person, one.joint) - one.person.keypoints_xy[one.joint] for one in found]
-        distances[name] = np.linalg.norm(away, axis=1) / units
-    sizes = units / np.array([max(float(one.person.bbox_xywh[2:].max()), 1e-9) for one in found])
-    taught = {(person.split, person.person_id) for person in learned}
-    own = any((one.person.split, one.person.person_id) in taught for one in found)
-    metrics: dict[str, Any] = {"joints": len(found), "judged_on_learned": own}
-    metrics |= {name: _metrics(away, away * sizes) for name, away in distances.items()}
-    stated = np.array([evidence.calibration.uncertainty(one.proposal, one.group) for one in found])
-    metrics["region90"] = float((distances["ours"] <= stated * np.sqrt(CHI_SQUARE)).mean())
-    masks = {f"joint_{name}": np.array([one.joint == j for one in found]) for j, name in enumerate(skeleton.joints)}
-    masks |= {
-        f"occluded_by_{kind.name.lower()}": np.array([_occluder(one) == kind for one in found]) for kind in Occluder
+    units = np.array([oks_units(one.person, skeleton)[one.joint] for one in proposals])
+    distances = {"ours": np.array([one.distance for one in proposals])}
+    distances |= _baseline_distances(proposals, units, fitted_on, skeleton)
+    box_sizes = np.array([max(float(one.person.bbox_xywh[2:].max()), 1e-9) for one in proposals])
+    fitted_ids = {(person.split, person.person_id) for person in fitted_on}
+    overlap = any((one.person.split, one.person.person_id) in fitted_ids for one in proposals)
+    metrics: dict[str, Any] = {"joints": len(proposals), "evaluated_on_fitted": overlap}
+    metrics |= {
+        name: _metrics(oks_distance, oks_distance * (units / box_sizes)) for name, oks_distance in distances.items()
     }
-    by = {name: _strata(distances, mask) for name, mask in masks.items() if mask.any()}
-    metrics["by"] = by
-    plots = {"reliability": reliability(found, evidence.calibration), "joints": _joint_rows(by)}
+    stated = np.array([evidence.calibration.uncertainty(one.proposal, one.group) for one in proposals])
+    metrics["region90"] = float((distances["ours"] <= stated * np.sqrt(CHI_SQUARE)).mean())
+    metrics["strata"] = _strata(proposals, distances, skeleton)
+    plots = {"reliability": reliability(proposals, evidence.calibration), "joints": _joint_plot(metrics["strata"])}
     return metrics, plots
 
 
-def _occluder(one: Known) -> Occluder:
-    known = one.person.occluder if one.person.gt_occluder is None else one.person.gt_occluder
-    return Occluder(int(known[one.joint]))
+def _baseline_distances(
+    proposals: Sequence[EvaluatedProposal],
+    units: Float[np.ndarray, " n"],
+    fitted_on: Sequence[PersonAnnotation],
+    skeleton: Skeleton,
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Distances of each baseline in OKS units."""
+    distances = {}
+    for name, fit in BASELINES.items():
+        predict = fit(fitted_on, skeleton)
+        offsets = [predict(one.person, one.joint) - one.person.keypoints_xy[one.joint] for one in proposals]
+        distances[name] = np.linalg.norm(offsets, axis=1) / units
+    return distances
 
 
-def _metrics(away: Float[np.ndarray, " n"], boxes: Float[np.ndarray, " n"]) -> dict[str, float]:
+def _metrics(oks_distance: Float[np.ndarray, " n"], box_distance: Float[np.ndarray, " n"]) -> dict[str, float]:
     return {
-        "OKS50": float(np.mean([is_recovered(one) for one in away])),
-        "OKS75": float(np.mean([is_recovered(one, 0.75) for one in away])),
-        "median_error": float(np.median(boxes)),
+        "OKS50": _recovered_ratio(oks_distance),
+        "OKS75": _recovered_ratio(oks_distance, 0.75),
+        "median_error": float(np.median(box_distance)),
     }
 
 
-def _strata(distances: Mapping[str, Float[np.ndarray, " n"]], mask: Bool[np.ndarray, " n"]) -> dict[str, float | int]:
-    shares = {name: float(np.mean([is_recovered(one) for one in away[mask]])) for name, away in distances.items()}
-    return {"joints": int(mask.sum()), **shares}
+def _recovered_ratio(oks_distance: Float[np.ndarray, " n"], oks: float = 0.5) -> float:
+    return float(np.mean([is_recovered(one, oks) for one in oks_distance]))
 
 
-def _joint_rows(by: Mapping[str, Mapping[str, float | int]]) -> list[dict[str, Any]]:
+def _strata(
+    proposals: Sequence[EvaluatedProposal], distances: Mapping[str, Float[np.ndarray, " n"]], skeleton: Skeleton
+) -> dict[str, dict[str, float | int]]:
+    masks: dict[str, Bool[np.ndarray, " n"]] = {
+        f"joint_{name}": np.array([one.joint == joint for one in proposals])
+        for joint, name in enumerate(skeleton.joints)
+    }
+    occluders = [_occluder(one) for one in proposals]
+    masks |= {f"occluded_by_{kind.name.lower()}": np.array([one == kind for one in occluders]) for kind in Occluder}
+    return {
+        stratum: {
+            "joints": int(mask.sum()),
+            **{name: _recovered_ratio(oks_distance[mask]) for name, oks_distance in distances.items()},
+        }
+        for stratum, mask in masks.items()
+        if mask.any()
+    }
+
+
+def _occluder(one: EvaluatedProposal) -> Occluder:
+    occluder = one.person.occluder if one.person.gt_occluder is None else one.person.gt_occluder
+    return Occluder(int(occluder[one.joint]))
+
+
+def _joint_plot(strata: Mapping[str, Mapping[str, float | int]]) -> list[dict[str, Any]]:
     return [
-        {"joint": name.removeprefix("joint_"), "by": way, "OKS50": values[way], "joints": values["joints"]}
-        for name, values in by.items()
+        {"joint": name.removeprefix("joint_"), "by": method, "OKS50": values[method], "joints": values["joints"]}
+        for name, values in strata.items()
         if name.startswith("joint_")
-        for way in ("ours", *BASELINES)
+        for method in ("ours", *BASELINES)
     ]
 
 
-def reliability(found: Iterable[Known], calibration: Calibration) -> list[dict[str, Any]]:
-    """Stated confidence and what came true, in bins of equally many joints."""
-    pairs = sorted((calibration.confidence(one.proposal, one.group), is_recovered(one.distance)) for one in found)
+def reliability(proposals: Iterable[EvaluatedProposal], calibration: Calibration) -> list[dict[str, Any]]:
+    """Stated confidence and observed fraction of recovered joints, in bins with equal numbers of joints."""
+    pairs = sorted((calibration.confidence(one.proposal, one.group), is_recovered(one.distance)) for one in proposals)
     bins = [part for part in np.array_split(np.array(pairs, dtype=float), BINS) if len(part)]
     return [{"stated": float(b[:, 0].mean()), "observed": float(b[:, 1].mean()), "joints": len(b)} for b in bins]

@@ -1,4 +1,4 @@
-"""What people decided about joints: `reviews/<dataset>.jsonl`, sorted, one decision a line, kept in git."""
+"""Review files: reviewers' decisions about joints in `reviews/<dataset>.jsonl`, sorted, one per line, kept in git."""
 
 import json
 from collections import defaultdict
@@ -19,18 +19,18 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class Decision:
-    """The whole new label of one joint.
+    """A reviewer's decision about one joint, with the complete new label.
 
     Attributes:
         person_id: the annotation's id.
-        joint: its name.
-        action: a proposal was accepted, rejected or moved, or the joint's flag was changed. "withdraw" takes back what
-            the reviewer decided before; merging uses it up, so it never stands.
+        joint: the joint's name.
+        action: a proposal was accepted, rejected or moved, or the joint's visibility was changed ("flag"). "withdraw"
+            cancels the reviewer's earlier decision; merging removes both.
         x, y: image pixels, pixel-index frame; as annotated after "reject".
         visibility: `dag.annotation.Visibility` number; 3 after "accept" or "move", as annotated after "reject".
         occluder: name of the `dag.annotation.Occluder`, lower case.
-        reviewer: who decided.
-        time: when, as 2026-01-31T23:59:59Z.
+        reviewer: name.
+        time: UTC, as 2026-01-31T23:59:59Z.
     """
 
     person_id: int
@@ -45,12 +45,12 @@ class Decision:
 
     @property
     def key(self) -> tuple[int, str]:
-        """Which joint of whom; files are sorted by it."""
+        """Person id and joint. Files are sorted by it."""
         return self.person_id, self.joint
 
     @property
     def label(self) -> tuple[float, float, int, str]:
-        """What the joint is to become."""
+        """The new label: x, y, visibility, occluder."""
         return self.x, self.y, self.visibility, self.occluder
 
 
@@ -59,27 +59,28 @@ NAMES = [field.name for field in fields(Decision)]
 
 @dataclass(frozen=True)
 class Conflict:
-    """Different labels of one joint by different reviewers: the decision that stands, and those it overrides."""
+    """Different labels of one joint by different reviewers: the standing decision and those that it overrides."""
 
-    stands: Decision
+    standing: Decision
     others: tuple[Decision, ...]
 
     def __str__(self) -> str:
-        told = [f"{one.action} by {one.reviewer} at {one.time}" for one in (self.stands, *self.others)]
-        return f"person {self.stands.person_id}, {self.stands.joint}: {told[0]} stands, against {', '.join(told[1:])}"
+        standing, *others = (f"{one.action} by {one.reviewer} at {one.time}" for one in (self.standing, *self.others))
+        joint = f"person {self.standing.person_id}, {self.standing.joint}"
+        return f"{joint}: {standing} overrides {', '.join(others)}"
 
 
 def read_decisions(path: str | Path) -> list[Decision]:
-    """The standing decision of every joint in a file, sorted by person and joint; none where the file is missing.
+    """Standing decision of every joint in a file, sorted by person and joint; empty if the file does not exist.
 
     Raises:
-        UserError: a line is not a decision or is a mark of a merge conflict; the text has its number.
+        UserError: a line is not a decision or is a merge conflict marker; the text has the line number.
     """
     return merge_decisions(read_lines(path))[0]
 
 
 def read_lines(path: str | Path) -> list[Decision]:
-    """As `read_decisions`, but every line in its order, overridden ones too: a git merge may leave several a joint."""
+    """All decisions of a file, in order. A git merge may leave several decisions per joint."""
     path = Path(path)
     lines = path.read_bytes().removesuffix(b"\n").split(b"\n") if path.exists() else []
     if lines == [b""]:
@@ -88,21 +89,21 @@ def read_lines(path: str | Path) -> list[Decision]:
 
 
 def parse_line(line: bytes, where: str) -> Decision:
-    """One line of json.
+    """Decision from one line of json.
 
     Raises:
-        UserError: it is not a decision.
+        UserError: the line is not a decision.
     """
     if line.startswith(MARKERS):
-        do = "keep the lines of both sides, without the marks: `dag-pose review --collect` then merges them"
-        raise UserError("mark of a merge conflict", where=where, got=repr(line[:40].decode(errors="replace")), do=do)
-    do = "repair or delete the line"
+        do = "delete the markers and keep the lines of both sides: `dag-pose review --collect` merges them"
+        raise UserError("merge conflict marker", where=where, got=repr(line[:40].decode(errors="replace")), do=do)
+    do = "correct or delete the line"
     try:
-        found = msgspec.json.decode(line)
-        unknown = sorted(set(found) - set(NAMES)) if isinstance(found, dict) else []
+        value = msgspec.json.decode(line)
+        unknown = sorted(set(value) - set(NAMES)) if isinstance(value, dict) else []
         if unknown:
             raise UserError("unknown field", where=where, expected=", ".join(NAMES), got=", ".join(unknown), do=do)
-        decision = msgspec.convert(found, Decision)
+        decision = msgspec.convert(value, Decision)
         datetime.strptime(decision.time, TIME)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise UserError("not a decision", where=where, got=error, do=do) from None
@@ -110,13 +111,14 @@ def parse_line(line: bytes, where: str) -> Decision:
 
 
 def merge_decisions(*lists: Iterable[Decision]) -> tuple[list[Decision], list[Conflict]]:
-    """Of every joint the decision with the latest time, sorted.
+    """Latest decision of every joint, sorted by person and joint.
 
-    The order of `lists` is of no matter, but for what one reviewer decided within a second: the last of that stands.
+    The result does not depend on the order of `lists`, except for one reviewer's decisions about one joint within the
+    same second, of which the last one counts.
 
     Returns:
-        The standing decisions, and the joints that different reviewers gave different labels. Only each reviewer's
-        own last decision is asked.
+        The standing decisions, and the joints with different labels by different reviewers. Only the last decision of
+        each reviewer is considered.
     """
     latest: dict[tuple[int, str], dict[str, Decision]] = defaultdict(dict)
     for decision in sorted((each for one in lists for each in one), key=lambda each: (each.time, each.reviewer)):
@@ -136,7 +138,7 @@ def merge_decisions(*lists: Iterable[Decision]) -> tuple[list[Decision], list[Co
 
 
 def write_decisions(path: str | Path, decisions: Iterable[Decision]) -> None:
-    """Write the standing decisions, sorted, one a line, whole or not at all; the same decisions give the same bytes.
+    """Write the standing decisions, sorted, one per line, atomically. The same decisions give the same bytes.
 
     Raises:
         UserError: the file cannot be written.
@@ -146,9 +148,15 @@ def write_decisions(path: str | Path, decisions: Iterable[Decision]) -> None:
         with whole_file(path) as partial:
             partial.write_text("".join(lines), encoding="utf-8")
     except OSError as error:
-        raise UserError("cannot be written", where=path, got=error.strerror, do="check its folder's rights") from None
+        raise UserError(
+            "cannot be written", where=path, got=error.strerror, do="check the permissions of its folder"
+        ) from None
 
 
 def to_line(decision: Decision) -> str:
-    """A decision as json with a line's end; raises ValueError for NaN."""
+    """A decision as one line of json.
+
+    Raises:
+        ValueError: a coordinate is NaN or infinite.
+    """
     return json.dumps(asdict(decision), ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""The accepted joints that are least certain, on one picture, for a person to judge."""
+"""Contact sheet of the accepted candidates with the lowest confidence."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ from dag.skeleton import Skeleton
 
 PROPOSED = (255, 0, 255)
 SIDE = 220
-AROUND = 1.2
-"""Side of what is shown over the longer side of the box."""
+PADDING = 1.2
+"""Side of the drawn region over the longer side of the bounding box."""
 
 
 def write_candidate_sheet(
@@ -31,34 +31,37 @@ def write_candidate_sheet(
     *,
     most: int = 40,
 ) -> None:
-    """Draw the accepted places of lowest confidence, magenta, with their 90 % region, beside the annotated joints."""
-    people = {(person.split, person.person_id): person for person in persons}
+    """Write a sheet of `candidate_tile`s of the accepted proposed locations with the lowest confidence."""
+    by_id = {(person.split, person.person_id): person for person in persons}
     accepted = [row for row in candidates if row.decision == ACCEPTED and row.sources]
     chosen = sorted(accepted, key=lambda row: row.confidence)[:most]
-    tiles = [draw_candidate(row, people[row.person], root, skeleton) for row in chosen]
-    write_sheet(path, tiles or [caption(np.full((60, 360, 3), 255, np.uint8), "no place was accepted")])
+    tiles = [candidate_tile(row, by_id[row.person], root, skeleton) for row in chosen]
+    write_sheet(path, tiles or [caption(np.full((60, 360, 3), 255, np.uint8), "no location was accepted")])
 
 
-def draw_candidate(
+def candidate_tile(
     row: Candidate, person: PersonAnnotation, root: str | Path, skeleton: Skeleton
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The person with annotated joints (green, occluded ones orange) and the candidate; id, joint, confidence below."""
+    """The person with annotated joints (green: visible, orange: occluded) and the candidate (magenta).
+
+    The circle is the candidate's 90 % region. The caption holds person id, joint and confidence.
+    """
     image = read_image(root, person.image_path)
     left, top, width, height = person.bbox_xywh
-    zoom = SIDE / max(AROUND * max(width, height), 1)
+    zoom = SIDE / max(PADDING * max(width, height), 1)
     shift = np.array([SIDE / 2, SIDE / 2]) - zoom * np.array([left + width / 2, top + height / 2])
     affine = np.concatenate([zoom * np.eye(2), shift[:, None]], axis=1)
-    picture = cv2.warpAffine(image, affine, (SIDE, SIDE), flags=cv2.INTER_AREA)
+    tile = cv2.warpAffine(image, affine, (SIDE, SIDE), flags=cv2.INTER_AREA)
     joint = skeleton.joints.index(row.joint)
     points = [tuple(point) for point in pixel_of(person.keypoints_xy * zoom + shift).tolist()]
     for first, second in skeleton.bone_index:
         if person.visibility[first] > 0 and person.visibility[second] > 0:
-            cv2.line(picture, points[first], points[second], BONE, 1, cv2.LINE_AA)
-    for number in np.flatnonzero(person.visibility > 0):
-        color = VISIBLE if person.visibility[number] == Visibility.VISIBLE else OCCLUDED
-        cv2.circle(picture, points[number], 2, color, -1, cv2.LINE_AA)
-    place = tuple(pixel_of(np.array([row.x, row.y]) * zoom + shift).tolist())
+            cv2.line(tile, points[first], points[second], BONE, 1, cv2.LINE_AA)
+    for index in np.flatnonzero(person.visibility > 0):
+        color = VISIBLE if person.visibility[index] == Visibility.VISIBLE else OCCLUDED
+        cv2.circle(tile, points[index], 2, color, -1, cv2.LINE_AA)
+    location = tuple(pixel_of(np.array([row.x, row.y]) * zoom + shift).tolist())
     radius = zoom * row.uncertainty * float(oks_units(person, skeleton)[joint]) * np.sqrt(CHI_SQUARE)
-    cv2.circle(picture, place, max(int(radius), 1), PROPOSED, 1, cv2.LINE_AA)
-    cv2.circle(picture, place, 3, PROPOSED, -1, cv2.LINE_AA)
-    return caption(picture, f"{row.person_id} {row.joint} {row.confidence:.2f}")
+    cv2.circle(tile, location, max(int(radius), 1), PROPOSED, 1, cv2.LINE_AA)
+    cv2.circle(tile, location, 3, PROPOSED, -1, cv2.LINE_AA)
+    return caption(tile, f"{row.person_id} {row.joint} {row.confidence:.2f}")

@@ -1,4 +1,4 @@
-"""A sheet of images, with or without their ground truth drawn on them."""
+"""Contact sheet of synthetic images, with or without their ground truth."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from dag.skeleton import COCO17
 from dag.synthetic.ground_truth import GroundTruth
 from dag.synthetic.render import SyntheticImage
 
-# Colour of a joint by what hides it.
+# Colour of a joint by its occluder.
 COLOURS = {
     Occluder.UNKNOWN: (40, 220, 40), Occluder.OBJECT: (235, 40, 40), Occluder.PERSON: (240, 60, 240),
     Occluder.SELF: (40, 150, 255),
@@ -18,18 +18,18 @@ _LEFT, _RIGHT, _MIDDLE = (255, 230, 60), (60, 230, 255), (235, 235, 235)
 
 
 def draw_sheet(
-    photos: list[SyntheticImage], columns: int, scale: int = 1, gt: bool = False
+    images: list[SyntheticImage], columns: int, scale: int = 1, gt: bool = False
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Images in rows, enlarged `scale` times; all have one size. The last row is filled with grey.
+    """Images of equal size in rows of `columns`, enlarged `scale` times; the last row is filled with grey.
 
-    With `ground_truth`: bones of the person's own left side yellow, of the right side blue; joints green (visible), red
-    (behind an object), violet (behind a person) or blue (behind the own body).
+    With `gt`, bones of the person's own left side are yellow, of the right side blue; joints are green (visible), red
+    (occluded by an object), violet (by a person) or blue (by the own body).
     """
     tiles = []
-    for photo in photos:
-        tile = cv2.resize(photo.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    for synthetic in images:
+        tile = cv2.resize(synthetic.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         if gt:
-            for person in photo.persons:
+            for person in synthetic.persons:
                 _draw(tile, person, scale)
         tiles.append(tile)
     tiles += [np.full_like(tiles[0], 128)] * (-len(tiles) % columns)
@@ -38,11 +38,11 @@ def draw_sheet(
 
 
 def _draw(tile: UInt8[np.ndarray, "H W 3"], person: GroundTruth, scale: int) -> None:
-    places = np.round((person.joints_xy + 0.5) * scale - 0.5).astype(int).tolist()
+    joints_xy = np.round((person.joints_xy + 0.5) * scale - 0.5).astype(int).tolist()
     sides = [joint.partition("_")[0] for joint in COCO17.joints]
     for a, b in COCO17.bone_index.tolist():
         colour = {"left": _LEFT, "right": _RIGHT}.get(sides[a], _MIDDLE) if sides[a] == sides[b] else _MIDDLE
-        cv2.line(tile, places[a], places[b], colour, max(scale // 2, 1), cv2.LINE_AA)
-    for place, occluder in zip(places, person.occluder.tolist()):
+        cv2.line(tile, joints_xy[a], joints_xy[b], colour, max(scale // 2, 1), cv2.LINE_AA)
+    for xy, occluder in zip(joints_xy, person.occluder.tolist()):
         if occluder != Occluder.FRAME:
-            cv2.circle(tile, place, scale, COLOURS[Occluder(occluder)], -1, cv2.LINE_AA)
+            cv2.circle(tile, xy, scale, COLOURS[Occluder(occluder)], -1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""The camera. World: x to the right of the image, y up, z towards the camera; metres; the ground is y = 0."""
+"""Pinhole camera. World frame: x right in the image, y up, z towards the camera; metres; the ground is y = 0."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole above the origin that looks towards -z.
+    """A pinhole camera above the origin, looking along -z.
 
     Attributes:
-        width, height: of the image, in pixels.
-        focal: in pixels.
-        elevation: metres above the ground.
-        pitch: radians, positive looks down.
+        width, height: size of the image in pixels.
+        focal: focal length in pixels.
+        elevation: height above the ground in metres.
+        pitch: radians, positive when the camera looks down.
         roll: radians.
     """
 
@@ -26,7 +26,7 @@ class Camera:
     roll: float
 
     def axes(self) -> Float[np.ndarray, "3 3"]:
-        """Rows: right, down and ahead, in the world."""
+        """The camera's right, down and viewing direction in world coordinates, one per row."""
         c, s = np.cos(self.pitch), np.sin(self.pitch)
         ahead, down = np.array([0, -s, -c]), np.array([0, -c, s])
         right = np.array([1.0, 0, 0])
@@ -36,21 +36,21 @@ class Camera:
     def project(
         self, points: Float[np.ndarray, "*shape 3"]
     ) -> tuple[Float[np.ndarray, "*shape 2"], Float[np.ndarray, "*shape"]]:
-        """Pixels (pixel-index frame) and one over depth; behind or closer than 0.1 m the latter is 0."""
-        seen = (points - [0, self.elevation, 0]) @ self.axes().T
-        depth = seen[..., 2]
-        nearness = np.where(depth > 0.1, 1 / np.maximum(depth, 0.1), 0.0)
-        middle = np.array([self.width - 1, self.height - 1]) / 2
-        return seen[..., :2] * (self.focal * nearness[..., None]) + middle, nearness
+        """Pixel coordinates (pixel-index frame) and inverse depth; it is 0 behind the camera or closer than 0.1 m."""
+        local = (points - [0, self.elevation, 0]) @ self.axes().T
+        depth = local[..., 2]
+        inverse_depth = np.where(depth > 0.1, 1 / np.maximum(depth, 0.1), 0.0)
+        center = np.array([self.width - 1, self.height - 1]) / 2
+        return local[..., :2] * (self.focal * inverse_depth[..., None]) + center, inverse_depth
 
     def rays(self, step: int = 1) -> Float[np.ndarray, "H W 3"]:
-        """World direction through every `step`-th pixel, not of length one."""
+        """World directions through every `step`-th pixel, not normalised."""
         y, x = np.mgrid[0 : self.height : step, 0 : self.width : step]
         across = np.stack([x - (self.width - 1) / 2, y - (self.height - 1) / 2, np.full(x.shape, self.focal)], -1)
         return across @ self.axes()
 
     def scaled(self, factor: int) -> "Camera":
-        """The same view with `factor` times the pixels on a side."""
+        """The same view at `factor` times the resolution."""
         return Camera(
             self.width * factor, self.height * factor, self.focal * factor, self.elevation, self.pitch, self.roll
         )

@@ -1,4 +1,4 @@
-"""What is true of a person in an image: joints, who hides them, the mask, the parts."""
+"""Exact ground truth of a rendered person: joints, their occluders, the instance mask; labels of the part map."""
 
 from dataclasses import dataclass
 
@@ -24,8 +24,8 @@ PART_OF_PIECE = np.array(
     [PARTS.index("left_upper_leg" if name == "skirt" else _OTHER_PARTS.get(name, name)) for name in PIECES], np.uint8
 )
 
-# Where a joint counts as seen: on which pieces, and at most how far (in stature) its surface lies in front of it.
-_ON = {
+# A joint is visible if one of these pieces covers it, at most this far (fraction of stature) in front of the joint.
+_VISIBLE_ON = {
     "nose": (("nose", "head"), 0.02), "eye": (("head", "nose"), 0.014), "ear": (("ear", "head"), 0.022),
     "shoulder": (("torso", "upper_arm"), 0.075), "elbow": (("upper_arm", "lower_arm"), 0.05),
     "wrist": (("lower_arm", "hand"), 0.04), "hip": (("torso", "upper_leg", "skirt"), 0.10),
@@ -35,14 +35,14 @@ _ON = {
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """One person.
+    """Ground truth of one person.
 
     Attributes:
         joints_xy: COCO-17 joints in image pixels (pixel-index frame), also occluded ones and ones out of frame.
-        occluder: `Occluder` numbers: what hides a joint, UNKNOWN for a visible one.
+        occluder: `Occluder` number per joint, UNKNOWN for a visible joint.
         mask: visible pixels.
-        occlusion_ratio: share of the silhouette inside the image that objects and other people hide.
-        faces_camera: cosine between the way the chest faces and the way to the camera.
+        occlusion_ratio: fraction of the silhouette inside the image that objects and other persons occlude.
+        faces_camera: cosine of the angle between the chest's forward direction and the direction to the camera.
     """
 
     joints_xy: Float[np.ndarray, "17 2"]
@@ -53,12 +53,12 @@ class GroundTruth:
 
 
 def person_ground_truth(camera: Camera, actor: Actor, composite: Composite, number: int) -> GroundTruth:
-    """The ground truth of actor `number`, which is thing `number` of the composite."""
-    joints_xy, nearness = camera.project(actor.body.joints)
-    inside = inside_image(joints_xy, camera.width, camera.height) & (nearness > 0)
+    """Ground truth of actor `number`, which is object `number` of the composite."""
+    joints_xy, inverse_depth = camera.project(actor.body.joints)
+    inside = inside_image(joints_xy, camera.width, camera.height) & (inverse_depth > 0)
     occluder = np.full(17, Occluder.FRAME, np.int8)
     for joint in np.flatnonzero(inside):
-        depth = 1 / nearness[joint]
+        depth = 1 / inverse_depth[joint]
         occluder[joint] = _occluder(
             joints_xy[joint], depth, COCO17.joints[joint], actor.build.stature, composite, number
         )
@@ -76,21 +76,21 @@ def _facing(actor: Actor) -> float:
 def _occluder(
     xy: Float[np.ndarray, "2"], depth: float, joint: str, stature: float, composite: Composite, number: int
 ) -> int:
-    """What is seen at the joint's pixel, against where the joint's own surface would be."""
-    height, width = composite.owner.shape
+    """The `Occluder` of a joint, from what is rendered at its pixel: another object, another person or the own body."""
+    height, width = composite.pixel_object.shape
     column, row = int(np.clip(round(xy[0]), 0, width - 1)), int(np.clip(round(xy[1]), 0, height - 1))
-    owner = composite.owner[row, column]
-    if owner == -1:  # a joint on the very rim of the body
+    index = composite.pixel_object[row, column]
+    if index == -1:  # the joint is on the silhouette's edge, and the pixel shows the background
         return int(Occluder.UNKNOWN)
-    if owner != number:
-        seen_depth = 1 / composite.fine_nearness[composite.sub[0][row, column], composite.sub[1][row, column]]
-        if seen_depth > depth:  # rim again: what is seen lies behind
+    sample = composite.pixel_sample[0][row, column], composite.pixel_sample[1][row, column]
+    sample_depth = 1 / composite.sample_inverse_depth[sample]
+    if index != number:
+        if sample_depth > depth:  # at the edge again: what is rendered there is farther away than the joint
             return int(Occluder.UNKNOWN)
-        return int(Occluder.PERSON if composite.things[owner].outfit is not None else Occluder.OBJECT)
-    fine_row, fine_column = composite.sub[0][row, column], composite.sub[1][row, column]
-    piece = PIECES[composite.drawable.piece[composite.fine_face[fine_row, fine_column]]]
-    gap = depth - 1 / composite.fine_nearness[fine_row, fine_column]
+        return int(Occluder.PERSON if composite.objects[index].outfit is not None else Occluder.OBJECT)
+    piece = PIECES[composite.geometry.piece[composite.sample_face[sample]]]
+    gap = depth - sample_depth
     side, _, part = joint.partition("_")
-    pieces, reach = _ON[part or joint]
+    pieces, reach = _VISIBLE_ON[part or joint]
     own = piece in pieces or any(piece == f"{side}_{name}" for name in pieces)
     return int(Occluder.UNKNOWN if own and gap < reach * stature else Occluder.SELF)

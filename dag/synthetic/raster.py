@@ -1,54 +1,54 @@
-"""A depth-buffered triangle rasteriser without a loop over triangles."""
+"""Depth-buffered triangle rasteriser, vectorised over triangles."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32
 
-_TOUCH = 1e-3  # pixels by which a face reaches over its edge, so that neighbours leave no crack
+_TOUCH = 1e-3  # pixels by which a face extends over its edge, so that there are no gaps between adjacent faces
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What one thing looks like, alone, in a window of the image.
+    """Rendering of one object alone, in a window of the image.
 
     Attributes:
-        x, y: the window's first pixel.
-        face: the nearest face's number, -1 where there is none.
-        nearness: one over its depth in metres, 0 where there is none.
+        x, y: first pixel of the window.
+        face: index of the nearest face, -1 for none.
+        inverse_depth: its inverse depth in 1/m, 0 for none.
     """
 
     x: int
     y: int
     face: Int32[np.ndarray, "H W"]
-    nearness: Float32[np.ndarray, "H W"]
+    inverse_depth: Float32[np.ndarray, "H W"]
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Rows and columns of the image."""
+        """Row and column slices of the window in the image."""
         height, width = self.face.shape
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 
 
 def rasterize(
     screen_xy: Float[np.ndarray, "V 2"],
-    nearness: Float[np.ndarray, " V"],
+    inverse_depth: Float[np.ndarray, " V"],
     faces: Int[np.ndarray, "F 3"],
     wh: tuple[int, int],
     two_sided: Bool[np.ndarray, " F"],
 ) -> Layer:
-    """Draw faces; the nearest wins.
+    """Rasterise faces; the nearest face of each pixel is kept.
 
     Args:
-        screen_xy: corners in pixels (pixel-index frame).
-        nearness: one over depth, affine on the screen. Faces with a corner at or behind the eye (<= 0) are left out.
-        faces: corner numbers.
-        wh: the image's size.
-        two_sided: faces that are drawn even when they look away.
+        screen_xy: vertices in pixels (pixel-index frame).
+        inverse_depth: per vertex, affine on the screen. Faces with a vertex at or behind the camera (<= 0) are skipped.
+        faces: vertex indices.
+        wh: image size, width and height.
+        two_sided: mask of the faces that are also rendered from behind.
     """
-    xy, near = screen_xy[faces], nearness[faces]
+    xy, near = screen_xy[faces], inverse_depth[faces]
     one, two = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]
-    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]  # negative: faces the eye, as y points down
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]  # negative: towards the camera, as y points down
     low, high = (pick(pick(xy[:, 0], xy[:, 1]), xy[:, 2]) for pick in (np.minimum, np.maximum))
     shown = (near[:, 0] > 0) & (near[:, 1] > 0) & (near[:, 2] > 0)
     shown &= (high[:, 0] >= 0) & (high[:, 1] >= 0) & (low[:, 0] <= wh[0] - 1) & (low[:, 1] <= wh[1] - 1)
@@ -75,7 +75,7 @@ def rasterize(
 
 
 def _planes(corners: Float[np.ndarray, "F 3 2"], near: Float[np.ndarray, "F 3"]) -> Float32[np.ndarray, "F 3"]:
-    """Constant, x and y slope of each face's nearness on the screen."""
+    """Offset, x slope and y slope of each face's inverse depth on the screen."""
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
     step = near[:, 1:] - near[:, :1]
@@ -88,11 +88,11 @@ def _planes(corners: Float[np.ndarray, "F 3 2"], near: Float[np.ndarray, "F 3"])
 def _pixels(
     corners: Float[np.ndarray, "F 3 2"], width: int, height: int
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-    """Every pixel of every triangle: triangle number, column, row. First all rows of each, then all columns of each."""
+    """All pixels of all triangles: triangle index, column and row. Triangles expand to rows, rows to columns."""
     x, y = corners[..., 0].astype(np.float32), corners[..., 1].astype(np.float32)
-    top = np.clip(np.ceil(_least(y)), 0, height).astype(int)
-    bottom = np.clip(np.floor(-_least(-y)), -1, height - 1).astype(int)
-    which, row = _spread(top, bottom)
+    top = np.clip(np.ceil(_minimum(y)), 0, height).astype(int)
+    bottom = np.clip(np.floor(-_minimum(-y)), -1, height - 1).astype(int)
+    which, row = _expand_ranges(top, bottom)
     level = row.astype(np.float32)
     left, right = np.full(len(row), np.inf, np.float32), np.full(len(row), -np.inf, np.float32)
     for start, end in ((0, 1), (1, 2), (2, 0)):
@@ -106,18 +106,18 @@ def _pixels(
         right = np.where(crossed, np.maximum(right, at), right)
     first = np.clip(np.ceil(left - _TOUCH), 0, width).astype(int)
     last = np.clip(np.floor(right + _TOUCH), -1, width - 1).astype(int)
-    span, column = _spread(first, last)
+    span, column = _expand_ranges(first, last)
     return which[span], column, row[span]
 
 
-def _least(three: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
-    return np.minimum(np.minimum(three[:, 0], three[:, 1]), three[:, 2])
+def _minimum(values: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
+    return np.minimum(np.minimum(values[:, 0], values[:, 1]), values[:, 2])
 
 
-def _spread(
+def _expand_ranges(
     first: Int[np.ndarray, " N"], last: Int[np.ndarray, " N"]
 ) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
-    """Each number from `first` to `last` of each row, with the row it comes from."""
+    """All integers from `first[i]` to `last[i]` for every i, and their i."""
     count = np.maximum(last - first + 1, 0)
     row = np.repeat(np.arange(len(count)), count)
     offset = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)

@@ -47,7 +47,7 @@ class CheckpointSelection(Checkpoint):
         with averaged(trainer, pl_module):
             if epoch % self.every == 0 or epoch == trainer.max_epochs:
                 broadcast_buffers([model])  # type: ignore[list-item]
-                with torch.compiler.set_stance("force_eager"):  # the last batch's size would be compiled separately
+                with torch.compiler.set_stance("force_eager"):  # else every new batch size is compiled
                     self.latest = self.validate(model)
             if trainer.is_global_zero:
                 write_model(model, self.state / "last")  # type: ignore[arg-type]

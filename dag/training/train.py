@@ -1,10 +1,12 @@
-"""Training from start to end, or from where it was killed."""
+"""The training loop; a killed run resumes from its last completed epoch."""
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -12,23 +14,22 @@ from dvclive.lightning import DVCLiveLogger
 from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from dag.callbacks.curves import Curves
-from dag.callbacks.progress import progress_callbacks
-from dag.callbacks.save_state import SaveState
-from dag.callbacks.stopping import StopOnSignal, lost_process
+from dag.callbacks import Curves, SaveState, StopOnSignal, lost_process, progress_callbacks
 from dag.errors import UserError
 from dag.inference.predictor import torch_device
 from dag.training.checkpoint_selection import CheckpointSelection
 from dag.training.data import PoseData
 from dag.training.divergence import DivergenceCheck
-from dag.training.engine import process_options
 from dag.training.module import PoseTraining
+from dag.training.trainer_options import process_options
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-LOST_AFTER = timedelta(minutes=10)
-"""How long a process waits for the others: for the first one to judge, to write on a slow disk, for torch to compile.
+"""Lightning's names."""
+AUTO_PRECISION = {"cpu": "fp32", "cuda": "bf16"}
+TIMEOUT = timedelta(minutes=10)
+"""How long a process waits for the others, e.g. while process 0 evaluates or writes to a slow disk, or torch compiles.
 
-Whoever started the processes, and the connection where it breaks, tell earlier that one is gone.
+The launcher, or a broken connection, reports a lost process earlier.
 """
 
 
@@ -38,7 +39,7 @@ def train_pose(
     *,
     epochs: int,
     validate_every: int,
-    metrics: Callable[[torch.nn.Module], dict[str, float]],
+    validate: Callable[[torch.nn.Module], dict[str, float]],
     state: Path,
     device: str,
     precision: str = "auto",
@@ -51,77 +52,93 @@ def train_pose(
     nodes: int = 1,
     strategy: str = "auto",
 ) -> bool:
-    """Train `module` in place. Everything is written below `state`:
+    """Train `module` in place and write everything below `state`.
 
-    `last` and `best`: models (`dag.models.weights.load_model`), by the last of the `synthetic`; `last.ckpt`: all that a rerun
-    needs, of the last whole epoch; `live`: curves; `speed.tsv`: of every epoch.
+    `last` and `best`: model folders (`dag.models.weights.load_model`), the best by the last of the validation metrics.
+    `last.ckpt`: the resume state of the last completed epoch. `live`: curves. `speed.tsv`: throughput per epoch.
 
     Args:
-        epochs, validate_every: a validation each so many epochs and behind the last one.
-        metrics: named validation metrics of a model in eval mode; called by all processes.
-        state: folder of this run (dag.callbacks.resume_state.state_folder); where it holds a state, training goes on from it.
+        epochs, validate_every: validation takes place every `validate_every` epochs and after the last one.
+        validate: maps a model in eval mode to named metrics; called in all processes.
+        state: folder of this run (`dag.callbacks.state_folder`); a run with a resume state there is resumed.
         device: "auto", "cpu" or "cuda".
         precision: "fp32", "bf16" (mixed), or "auto": bf16 on CUDA.
         compile: torch.compile the model.
-        ema: decay of the moving average of the weights that is validated and kept; 0: the weights themselves.
-        max_grad_norm: largest norm of all gradients; 0: none.
-        accumulate: batches a step.
-        early_stop: validations without gain behind which training ends; 0: none.
-        devices, nodes, strategy: processes a node ("auto": all CUDA devices, one on a CPU), nodes, and how they work
-            together ("auto" or "ddp").
+        ema: decay of the moving average of the weights, which is validated and saved instead of them; 0: none.
+        max_grad_norm: gradient clipping, total norm; 0: none.
+        accumulate: batches per optimiser step.
+        early_stop: validations without improvement after which training ends; 0: never.
+        devices, nodes, strategy: as `dag.training.trainer_options.process_options`.
 
     Returns:
-        Whether this is the process that writes what comes out.
+        Whether this is process 0, which writes the outputs.
 
     Raises:
-        UserError: more devices than there are, more processes than people a batch, a loss or gradient that is not
-            finite, another process that is gone.
+        UserError: more devices than available, more processes than persons per batch, a loss or gradient that is not
+            finite, or another process has ended.
     """
-    kind = torch_device(device).type
-    last = state / "last.ckpt"
-    keep = CheckpointSelection(metrics, validate_every, early_stop, state)
-    average = [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema))] if ema else []
-    together = process_options(kind, devices, nodes, strategy, LOST_AFTER)
-    if (count := together["devices"] * nodes) > data.batch_size:
-        expected = f"at most {data.batch_size}, the people of a batch"
-        raise UserError(
-            "more processes than people", where="engine.devices x engine.nodes", expected=expected, got=count
-        )
+    accelerator, last = torch_device(device).type, state / "last.ckpt"
+    processes = process_options(accelerator, devices, nodes, strategy, TIMEOUT)
+    _check_batch_size(data.batch_size, processes["devices"] * nodes)
     if compile:
         module.model.compile()
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # tips
-    shown = progress_callbacks(state / "speed.tsv", data.batch_size)
-    with warnings.catch_warnings():
-        # The batches are cut in memory that is mapped already: on a CPU, loader processes would only take its cores.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings(
-            "ignore", ".*persistent_workers.*"
-        )  # each epoch has batches of its own, so a new loader
-        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6.6 asks torch in an old way
-        trainer = L.Trainer(
-            **together,
-            max_epochs=epochs,
-            precision=PRECISIONS[("bf16" if kind == "cuda" else "fp32") if precision == "auto" else precision],  # type: ignore[arg-type]
-            accumulate_grad_batches=accumulate,
-            logger=DVCLiveLogger(dir=str(state / "live"), dvcyaml=None, save_dvc_exp=False),
-            callbacks=[
-                *average,
-                DivergenceCheck(max_grad_norm, state),
-                StopOnSignal(),
-                *shown,
-                keep,
-                Curves(keep),
-                SaveState(last),
-            ],
-            log_every_n_steps=1,
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            default_root_dir=state,
-            enable_model_summary=False,
-            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
-            num_sanity_val_steps=0,
-            deterministic="warn",
-        )
+    selection = CheckpointSelection(validate, validate_every, early_stop, state)
+    callbacks = _callbacks(selection, data.batch_size, state, ema, max_grad_norm)
+    with _quiet_lightning():
+        precision = AUTO_PRECISION[accelerator] if precision == "auto" else precision
+        options = {"max_epochs": epochs, "precision": PRECISIONS[precision], "accumulate_grad_batches": accumulate}
+        trainer = _trainer(callbacks, state, **processes, **options)
         with lost_process(trainer):
             trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     return trainer.is_global_zero
+
+
+def _check_batch_size(batch_size: int, world_size: int) -> None:
+    if world_size > batch_size:
+        where, expected = "engine.devices x engine.nodes", f"at most {batch_size}, the batch size"
+        raise UserError("more processes than persons per batch", where=where, expected=expected, got=world_size)
+
+
+def _callbacks(
+    selection: CheckpointSelection, batch_size: int, state: Path, ema: float, max_grad_norm: float
+) -> list[L.Callback]:
+    """All callbacks of a run, in the order in which they must act at the end of an epoch."""
+    return [
+        *([WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema))] if ema else []),
+        DivergenceCheck(max_grad_norm, state),
+        StopOnSignal(),
+        *progress_callbacks(state / "speed.tsv", batch_size),
+        selection,
+        Curves(selection),
+        SaveState(state / "last.ckpt"),
+    ]
+
+
+def _trainer(callbacks: list[L.Callback], state: Path, **options: Any) -> L.Trainer:
+    return L.Trainer(
+        **options,
+        logger=DVCLiveLogger(dir=str(state / "live"), dvcyaml=None, save_dvc_exp=False),
+        callbacks=callbacks,
+        log_every_n_steps=1,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        default_root_dir=state,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        num_sanity_val_steps=0,
+        deterministic="warn",
+    )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's tips, and warnings about loaders that are as they should be."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Crops are cut from mapped memory: on a CPU, loader processes would only take its cores.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # Every epoch has its own batches, so a new loader.
+        warnings.filterwarnings("ignore", ".*persistent_workers.*")
+        # Lightning 2.6.6 uses a deprecated attribute of torch.
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+        yield

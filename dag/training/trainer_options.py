@@ -12,7 +12,9 @@ from lightning.pytorch.strategies import DDPStrategy
 from dag.errors import UserError
 
 
-def process_options(accelerator: str, devices: int | str, nodes: int, strategy: str, timeout: timedelta) -> dict[str, Any]:
+def process_options(
+    accelerator: str, devices: int | str, nodes: int, strategy: str, timeout: timedelta
+) -> dict[str, Any]:
     """Options of the Trainer for `engine.devices`, `engine.nodes` and `engine.strategy`.
 
     Lightning starts the processes of a single node itself, or joins those that torchrun or srun has started.
@@ -42,7 +44,7 @@ def process_options(accelerator: str, devices: int | str, nodes: int, strategy: 
         "num_nodes": nodes,
         "strategy": DDPStrategy(timeout=timeout) if ddp else "auto",
         "sync_batchnorm": ddp and cuda,
-        # A requeued job is a rerun: it resumes from the last completed epoch, not from Lightning's mid-epoch checkpoint.
+        # A requeued job is a rerun: it resumes from the last completed epoch, not from within one.
         "plugins": [SLURMEnvironment(auto_requeue=False)] if srun else None,
     }
 
@@ -58,4 +60,6 @@ def _check_started(per_node: int, nodes: int, srun: bool) -> None:
     tasks = os.environ.get("SLURM_NTASKS_PER_NODE")
     if srun and world_size > 1 and tasks != str(per_node):
         do = f"start it with srun --nodes={nodes} --ntasks-per-node={per_node}"
-        raise UserError("wrong number of processes per node", where="engine.devices", expected=tasks, got=per_node, do=do)
+        raise UserError(
+            "wrong number of processes per node", where="engine.devices", expected=tasks, got=per_node, do=do
+        )

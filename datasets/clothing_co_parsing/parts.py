@@ -12,7 +12,7 @@ from scipy.io.matlab import MatReadError
 from dag.errors import UserError
 from dag.params import load_params
 from dag.parsing.convert import Source, convert_label_maps, split_by_name
-from dag.parsing.labels import WORN, translation
+from dag.parsing.labels import CLOTHING, translation
 from dag.stage import run
 
 MIN_LARGEST_COMPONENT = 0.99
@@ -37,7 +37,7 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
     if not files:
         raise UserError("no label maps", where=labels, expected="*.mat", got="none")
     names = ("background", *(str(name[0]) for name in listed[1:]))
-    splits, worn = split_by_name(list(files)), translation(names, WORN)
+    splits, worn = split_by_name(list(files)), translation(names, CLOTHING)
     convert_label_maps(
         root,
         [Source(splits[name], f"photos/{name}.jpg", files[name]) for name in sorted(files)],

@@ -1,4 +1,4 @@
-"""Stage `convert` for rendered people: the files of render.py to validated person rows."""
+"""Stage `convert` of the synthetic data set: the files of render.py to validated person annotations."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dag.stage import run
 
 
 def convert(root: Path, annotations: Path, out: Path, images: Path, report: Path, check_images: bool = True) -> None:
-    """Check rendered people and write them as rows."""
+    """Validate the annotations of the rendered persons and write them as a table."""
     params = load_params()
     splits = [Split(split, annotations / f"person_keypoints_{split}.json", split) for split in ("train", "val")]
     convert_coco(

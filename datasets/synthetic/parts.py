@@ -1,4 +1,4 @@
-"""Stage `parts` for rendered people: the part maps of render.py to one table of label maps."""
+"""Stage `parts` of the synthetic data set: the part maps of render.py to a table of label maps."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
         read_labels,
         dataset="synthetic",
         labels=SYNTHETIC,
-        complete=lambda found: None,
+        complete=lambda _: None,
         invalid_annotations=load_params().convert.invalid_annotations,
         out=out,
         report=report,
@@ -29,9 +29,9 @@ def parts(root: Path, labels: Path, out: Path, report: Path) -> None:
 
 
 def read_labels(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """Numbers of a grey PNG."""
-    with Image.open(path) as picture:
-        return np.array(picture, dtype=np.uint8)
+    """Label per pixel of a grey PNG."""
+    with Image.open(path) as image:
+        return np.array(image, dtype=np.uint8)
 
 
 if __name__ == "__main__":

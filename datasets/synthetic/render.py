@@ -1,4 +1,4 @@
-"""Stage `render`: images of people with exact ground_truth, in COCO's layout."""
+"""Stage `render`: images of people with exact ground truth, in COCO's layout."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from dag.synthetic.coco import write_synthetic
 
 
 def render(name: str, out: Path) -> None:
-    """Render the images that params.yaml asks for."""
+    """Render the data set NAME of params.yaml, block `render`, to the folder OUT."""
     params = load_params()
     if name not in params.render:
         raise UserError(
             "no such block", where="params.yaml, render", expected=f"one of {', '.join(params.render)}", got=repr(name)
         )
-    wanted = params.render[name]
+    settings = params.render[name]
     write_synthetic(
         out,
-        {"train": wanted.train, "val": wanted.val},
-        width=wanted.width,
-        height=wanted.height,
-        max_persons=wanted.max_persons,
-        occlusion=wanted.occlusion,
-        seed=wanted.seed,
+        {"train": settings.train, "val": settings.val},
+        width=settings.width,
+        height=settings.height,
+        max_persons=settings.max_persons,
+        occlusion=settings.occlusion,
+        seed=settings.seed,
         workers=Workers(params.engine.workers, params.engine.backend, params.engine.cluster),
     )
 

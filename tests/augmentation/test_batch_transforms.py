@@ -97,7 +97,7 @@ def test_normalise_and_back() -> None:
 def test_jitter_depends_on_the_samples_seed_alone() -> None:
     images, matrices = _photos(4), _matrices(4)
     inputs, seeds = _warp(images, matrices), [(1, 0, number) for number in range(4)]
-    some = {"brightness": 0.2, "contrast": 0.2, "colour": 0.1}
+    some = {"brightness": 0.2, "contrast": 0.2, "color": 0.1}
     jittered = jitter(inputs, seeds, **some)
     assert torch.equal(jittered, jitter(inputs, seeds, **some))
     torch.testing.assert_close(jittered[2:3], jitter(inputs[2:3], seeds[2:3], **some), rtol=0, atol=1e-5)
@@ -109,15 +109,15 @@ def test_jitter_depends_on_the_samples_seed_alone() -> None:
 
 def test_jitter_of_zero_is_nothing() -> None:
     inputs = _warp(_photos(2), _matrices(2))
-    same = jitter(inputs, [(0,), (1,)], brightness=0.0, contrast=0.0, colour=0.0)
+    same = jitter(inputs, [(0,), (1,)], brightness=0.0, contrast=0.0, color=0.0)
     assert torch.allclose(same, inputs, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("strength", "most"),
     [
-        ({"brightness": 0.2, "contrast": 0.0, "colour": 0.0}, 0.2),
-        ({"brightness": 0.0, "contrast": 0.0, "colour": 0.1}, 0.05),
+        ({"brightness": 0.2, "contrast": 0.0, "color": 0.0}, 0.2),
+        ({"brightness": 0.0, "contrast": 0.0, "color": 0.1}, 0.05),
     ],
 )
 def test_jitter_keeps_its_limits(strength: dict, most: float) -> None:
@@ -156,7 +156,7 @@ def test_targets_of_everyone_are_the_maximum_of_each_ones_gaussians() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_everything_on_the_gpu_agrees_with_the_cpu() -> None:
     images, matrices = torch.from_numpy(_photos()), torch.from_numpy(_matrices().astype(np.float32))
-    seeds, some = [(1, 0, number) for number in range(12)], {"brightness": 0.2, "contrast": 0.2, "colour": 0.1}
+    seeds, some = [(1, 0, number) for number in range(12)], {"brightness": 0.2, "contrast": 0.2, "color": 0.1}
     inputs = warp(images, matrices, INPUT[::-1])
     assert torch.allclose(jitter(inputs.cuda(), seeds, **some).cpu(), jitter(inputs, seeds, **some), atol=1e-4)
     ignore = (images[:, ::4, ::4, 0] > 128).to(torch.uint8)

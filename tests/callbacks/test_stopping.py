@@ -1,4 +1,4 @@
-"""Signals: one line, once, whatever Python is doing; and none of it in loader processes."""
+"""Signals end a run once, in one line, at any moment; loader processes ignore them."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 
-from dag.callbacks.stopping import StopOnSignal
+from dag.callbacks import StopOnSignal
 from tests.training_run import make_module
 
 
@@ -22,9 +22,9 @@ def installed(tmp_path: Path) -> Iterator[StopOnSignal]:
 
 
 def test_a_signal_ends_the_run_in_one_line(installed: StopOnSignal) -> None:
-    with pytest.raises(SystemExit, match="stopped by SIGTERM: run it again and it goes on from epoch 1"):
+    with pytest.raises(SystemExit, match="stopped by SIGTERM; run it again to resume from epoch 1"):
         os.kill(os.getpid(), signal.SIGTERM)
-    os.kill(os.getpid(), signal.SIGTERM)  # a second one does not disturb what the first one ends
+    os.kill(os.getpid(), signal.SIGTERM)  # a second one does not interrupt the shutdown
 
 
 def test_a_swallowed_signal_ends_the_run_at_the_next_step(installed: StopOnSignal) -> None:
@@ -44,7 +44,7 @@ def test_loader_processes_leave_ctrl_c_to_their_parent(installed: StopOnSignal) 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
-def test_handlers_are_put_back(tmp_path: Path) -> None:
+def test_handlers_are_restored(tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     callback, module = StopOnSignal(), make_module()
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path)

@@ -1,4 +1,4 @@
-"""The mean pose."""
+"""The mean-pose baseline."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from dag.skeleton import COCO17, CROWDPOSE14
 from tests.toy import people
 
 
-def test_one_pose_in_boxes_of_all_sizes_is_found_again():
+def test_one_pose_in_boxes_of_all_sizes_is_recovered():
     pose = np.random.default_rng(0).random((17, 2))
     persons = [
         replace(
@@ -23,19 +23,16 @@ def test_one_pose_in_boxes_of_all_sizes_is_found_again():
         )
         for person in people(COCO17, 30)
     ]
-    found = fit_mean_pose(persons)
-    np.testing.assert_allclose(found, pose)
-    for person, prediction in zip(persons, place_mean_pose(found, boxes_of(persons))):
+    mean_pose = fit_mean_pose(persons)
+    np.testing.assert_allclose(mean_pose, pose)
+    for person, prediction in zip(persons, place_mean_pose(mean_pose, boxes_of(persons))):
         labelled = person.visibility > 0
         np.testing.assert_allclose(prediction.keypoints_xy[labelled], person.keypoints_xy[labelled])
-        assert (prediction.output, prediction.image_id, prediction.person_id) == (
-            "mean_pose",
-            person.image_id,
-            person.person_id,
-        )
+        assert prediction.output == "mean_pose"
+        assert (prediction.image_id, prediction.person_id) == (person.image_id, person.person_id)
 
 
-def test_only_labelled_joints_of_people_count():
+def test_only_labelled_joints_outside_crowds_count():
     first, second, crowd = people(COCO17, 3)
     box = np.array([10.0, 20.0, 100.0, 200.0])
     first = replace(
@@ -50,13 +47,13 @@ def test_only_labelled_joints_of_people_count():
     np.testing.assert_array_equal(mean_pose[2:], 0.5)
 
 
-def test_nobody_labelled_is_refused():
+def test_no_labelled_joints_is_an_error():
     persons = [replace(person, visibility=np.zeros(17, dtype=np.int8)) for person in people(COCO17, 3)]
-    with pytest.raises(UserError, match="no mean pose: expected people with keypoints, got 3 rows without"):
+    with pytest.raises(UserError, match="no mean pose: expected persons with labelled joints, got 3 without"):
         fit_mean_pose(persons)
 
 
-def test_written_and_read(tmp_path):
+def test_write_and_read(tmp_path):
     mean_pose = fit_mean_pose(people(COCO17, 10))
     write_mean_pose(tmp_path / "mean_pose.json", mean_pose, COCO17)
     np.testing.assert_array_equal(read_mean_pose(tmp_path / "mean_pose.json", COCO17), mean_pose)

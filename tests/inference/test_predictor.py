@@ -1,4 +1,4 @@
-"""From an image to a pose and back: lit pixels, the flip test, HRNet's own metrics."""
+"""From image to pose and back: lit pixels, the flip test, HRNet's reference values."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import dag.inference
 from dag.boxes import boxes_of
 from dag.errors import UserError
 from dag.geometry import apply_affine, input_from_image, invert
@@ -23,8 +24,8 @@ INPUT_WH = (96, 128)
 OPTIONS = {"input_wh": INPUT_WH, "flip": False, "batch_size": 4, "workers": 0}
 
 
-class LampFinder(nn.Module):
-    """Finds the one bright spot: heatmaps of brightness, and its centre of mass as the refined place of all joints."""
+class SpotDetector(nn.Module):
+    """Detects one bright spot: heatmaps of brightness, and its centre of mass as the refined location of all joints."""
 
     def __init__(self):
         super().__init__()
@@ -41,68 +42,66 @@ class LampFinder(nn.Module):
 
 
 @pytest.fixture
-def lamps(tmp_path):
-    """Three images, a person with a lamp on each of the first two, two people round one lamp on the third."""
+def spots(tmp_path):
+    """Three images with one bright spot: a person at the spot of each of the first two, two persons at the third."""
     rng = np.random.default_rng(3)
-    rows = []
-    for number, row in enumerate(people(COCO17, 4)):
+    persons = []
+    for number, person in enumerate(people(COCO17, 4)):
         image = min(number, 2)
         x, y = (120.0, 90.0) if image == 2 else rng.uniform(60, 300, 2)
         grid_x, grid_y = np.meshgrid(np.arange(400), np.arange(400))
         spot = 250 * np.exp(-((grid_x - x) ** 2 + (grid_y - y) ** 2) / (2 * 6.0**2))
         cv2.imwrite(str(tmp_path / f"{image}.png"), np.repeat(spot[..., None], 3, 2).astype(np.uint8))
         left, top, right, bottom = rng.uniform(30, 60, 4)
-        box = np.array([x - left, y - top, left + right, top + bottom])
-        rows.append(
-            replace(
-                row,
-                image_id=image,
-                image_path=f"{image}.png",
-                bbox_xywh=box,
-                keypoints_xy=np.full((17, 2), [x, y]),
-            )
-        )
-    return tmp_path, [rows[2], rows[0], rows[3], rows[1]]
+        changes = {
+            "image_id": image,
+            "image_path": f"{image}.png",
+            "bbox_xywh": np.array([x - left, y - top, left + right, top + bottom]),
+            "keypoints_xy": np.full((17, 2), [x, y]),
+        }
+        persons.append(replace(person, **changes))
+    return tmp_path, [persons[2], persons[0], persons[3], persons[1]]
 
 
-def test_lit_pixel_is_found_where_it_is(lamps):
-    root, rows = lamps
-    predictions = predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **OPTIONS)
+def test_a_lit_pixel_is_predicted_at_its_location(spots):
+    root, persons = spots
+    predictions = predict_poses(SpotDetector(), boxes_of(persons), root, COCO17, **OPTIONS)
     assert [p.output for p in predictions] == ["heatmap"] * 4 + ["graph"] * 4
-    assert [p.person_id for p in predictions] == [row.person_id for row in rows] * 2
-    assert [p.image_id for p in predictions] == [row.image_id for row in rows] * 2
-    for row, heatmap, graph in zip(rows, predictions[:4], predictions[4:]):
-        heatmap_pixel = 4 * max(row.bbox_xywh[2:] / INPUT_WH) * 1.25
-        assert np.abs(heatmap.keypoints_xy - row.keypoints_xy).max() < heatmap_pixel
-        assert np.abs(graph.keypoints_xy - row.keypoints_xy).max() < 0.15
+    assert [p.person_id for p in predictions] == [person.person_id for person in persons] * 2
+    assert [p.image_id for p in predictions] == [person.image_id for person in persons] * 2
+    for person, heatmap, graph in zip(persons, predictions[:4], predictions[4:]):
+        heatmap_pixel = 4 * max(person.bbox_xywh[2:] / INPUT_WH) * 1.25
+        assert np.abs(heatmap.keypoints_xy - person.keypoints_xy).max() < heatmap_pixel
+        assert np.abs(graph.keypoints_xy - person.keypoints_xy).max() < 0.15
         np.testing.assert_array_equal(graph.joint_scores, heatmap.joint_scores)
         assert graph.score == pytest.approx(graph.joint_scores.mean())
 
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (3, 2), (64, 1)])
-def test_batches_and_workers_change_nothing(lamps, batch_size, workers):
-    root, rows = lamps
-    expected = predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **OPTIONS)
+def test_batch_size_and_workers_change_nothing(spots, batch_size, workers):
+    root, persons = spots
+    boxes = boxes_of(persons)
+    expected = predict_poses(SpotDetector(), boxes, root, COCO17, **OPTIONS)
     options = {**OPTIONS, "batch_size": batch_size, "workers": workers}
-    for ours, other in zip(expected, predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **options), strict=True):
-        np.testing.assert_allclose(ours.keypoints_xy, other.keypoints_xy, atol=1e-3)
-        assert (ours.output, ours.person_id) == (other.output, other.person_id)
+    for one, other in zip(expected, predict_poses(SpotDetector(), boxes, root, COCO17, **options), strict=True):
+        np.testing.assert_allclose(one.keypoints_xy, other.keypoints_xy, atol=1e-3)
+        assert (one.output, one.person_id) == (other.output, other.person_id)
 
 
-def test_nobody_gives_nothing(tmp_path):
-    assert predict_poses(LampFinder(), [], tmp_path, COCO17, **OPTIONS) == []
+def test_no_boxes_no_predictions(tmp_path):
+    assert predict_poses(SpotDetector(), [], tmp_path, COCO17, **OPTIONS) == []
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_missing_photograph_is_one_line(lamps, workers):
-    root, rows = lamps
+def test_a_missing_image_is_reported_in_one_line(spots, workers):
+    root, persons = spots
     (root / "2.png").unlink()
     with pytest.raises(UserError, match=r"^[^\n]*2.png: missing or unreadable image; check the data root") as caught:
-        predict_poses(LampFinder(), boxes_of(rows), root, COCO17, **{**OPTIONS, "workers": workers})
+        predict_poses(SpotDetector(), boxes_of(persons), root, COCO17, **{**OPTIONS, "workers": workers})
     assert "Traceback" not in str(caught.value)
 
 
-def test_the_crop_is_black_outside_the_photograph():
+def test_the_crop_is_black_outside_the_image():
     image = np.full((50, 50, 3), 200, dtype=np.uint8)
     crop = cut_crop(image, np.array([-50.0, 0.0, 100.0, 100.0]), INPUT_WH)
     assert crop.shape == (128, 96, 3)
@@ -111,19 +110,19 @@ def test_the_crop_is_black_outside_the_photograph():
 
 
 class Recorded(nn.Module):
-    """Says one thing of a crop that is brighter on the left, and another of one that is brighter on the right."""
+    """Returns one recorded output for crops that are brighter on the left, another for those brighter on the right."""
 
     def __init__(self, plain, mirrored, plain_xy, mirrored_xy):
         super().__init__()
         self.head = HeatmapHead(1, 17)
-        self.answers = [(plain, plain_xy), (mirrored, mirrored_xy)]
+        self.outputs = [(plain, plain_xy), (mirrored, mirrored_xy)]
 
     def forward(self, images):
-        heatmaps, xy = self.answers[int(images[0, 0, 0, 0] < images[0, 0, 0, -1])]
+        heatmaps, xy = self.outputs[int(images[0, 0, 0, 0] < images[0, 0, 0, -1])]
         return SimpleNamespace(target=heatmaps, refined_xy=xy)
 
 
-def test_flip_test_as_written_out():
+def test_flip_test_equals_its_definition():
     rng = np.random.default_rng(0)
     plain, mirrored = rng.random((2, 1, 17, 8, 6)).astype(np.float32)
     plain_xy, mirrored_xy = rng.uniform(0, 24, (2, 1, 17, 2)).astype(np.float32)
@@ -134,9 +133,9 @@ def test_flip_test_as_written_out():
     for joint in range(17):
         other = COCO17.flip_index[joint]
         for column in range(6):
-            # Column c of the crop is column w - c of the mirrored one, a pixel beyond the plain mirror; 0 has none.
-            there = mirrored[0, other, :, min(6 - column, 5)]
-            expected[0, joint, :, column] = (plain[0, joint, :, column] + there) / 2
+            # Column c of the crop is column w - c of the mirrored one, one pixel from the plain mirror; 0 has none.
+            mirrored_back = mirrored[0, other, :, min(6 - column, 5)]
+            expected[0, joint, :, column] = (plain[0, joint, :, column] + mirrored_back) / 2
         expected_xy[0, joint] = (plain_xy[0, joint] + [23 - mirrored_xy[0, other, 0], mirrored_xy[0, other, 1]]) / 2
     xy, score, refined_xy = predict_crops(model, images, torch.from_numpy(COCO17.flip_index), flip=True)
     decoded_xy, decoded_score = decode_msra(torch.from_numpy(expected), 2.0)
@@ -145,28 +144,28 @@ def test_flip_test_as_written_out():
     torch.testing.assert_close(refined_xy, torch.from_numpy(expected_xy))
 
 
-def test_score_is_the_mean_of_joints_above_a_fifth():
-    row = people(COCO17, 1)[0]
+def test_the_score_is_the_mean_of_joint_scores_above_a_fifth():
+    box = boxes_of(people(COCO17, 1))[0]
     scores = np.array([0.9, 0.5, 0.2] + [0.1] * 14)
-    assert to_image("heatmap", boxes_of([row])[0], np.zeros((17, 2)), scores, INPUT_WH).score == pytest.approx(0.7)
-    assert to_image("heatmap", boxes_of([row])[0], np.zeros((17, 2)), scores * 0.1, INPUT_WH).score == 0.0
+    assert to_image("heatmap", box, np.zeros((17, 2)), scores, INPUT_WH).score == pytest.approx(0.7)
+    assert to_image("heatmap", box, np.zeros((17, 2)), scores * 0.1, INPUT_WH).score == 0.0
 
 
 @pytest.mark.parametrize("graph", [False, True])
-def test_a_real_model_keeps_its_mode_and_answers_for_everyone(lamps, graph):
+def test_a_real_model_stays_in_its_mode_and_is_deterministic(spots, graph):
     torch.manual_seed(0)
     model = build_model("hrnet_tiny", adam=True, graph=graph).train()
-    root, rows = lamps
+    root, persons = spots
     options = {**OPTIONS, "flip": True}
-    predictions = predict_poses(model, boxes_of(rows), root, COCO17, **options)
+    predictions = predict_poses(model, boxes_of(persons), root, COCO17, **options)
     assert model.training
     assert {p.output for p in predictions} == ({"heatmap", "graph"} if graph else {"heatmap"})
     assert all(np.isfinite(p.keypoints_xy).all() for p in predictions)
-    for one, again in zip(predictions, predict_poses(model, boxes_of(rows), root, COCO17, **options)):
+    for one, again in zip(predictions, predict_poses(model, boxes_of(persons), root, COCO17, **options)):
         np.testing.assert_array_equal(one.keypoints_xy, again.keypoints_xy)
 
 
-def test_cuda_that_is_not_there_is_one_line():
+def test_missing_cuda_is_reported_in_one_line():
     assert torch_device("cpu").type == "cpu"
     if not torch.cuda.is_available():
         assert torch_device("auto").type == "cpu"
@@ -174,11 +173,18 @@ def test_cuda_that_is_not_there_is_one_line():
             torch_device("cuda")
 
 
-def test_hrnets_own_decoding(real_data):
+def test_decoding_equals_hrnets(real_data):
     golden = np.load(real_data / "golden/heatmap_decoding.npz")
     heatmap_xy, score = decode_msra(torch.from_numpy(golden["heatmaps"]), 2.0)
     np.testing.assert_array_equal(score.numpy()[..., None].ravel(), golden["hrnet_score"].ravel())
     for xy, center, scale, expected in zip(heatmap_xy, golden["center"], golden["scale"], golden["hrnet_image_xy"]):
-        input_map = input_from_image(center.astype(float), scale.astype(float) * 200, (192, 256))
-        found = apply_affine(invert(input_map), 4.0 * xy.double().numpy())
-        np.testing.assert_allclose(found, expected, atol=2e-3)
+        affine = input_from_image(center.astype(float), scale.astype(float) * 200, (192, 256))
+        image_xy = apply_affine(invert(affine), 4.0 * xy.double().numpy())
+        np.testing.assert_allclose(image_xy, expected, atol=2e-3)
+
+
+def test_the_package_offers_predict_poses_and_nothing_else():
+    assert dag.inference.predict_poses is predict_poses
+    assert dag.inference.__all__ == ["predict_poses"]
+    with pytest.raises(AttributeError, match=r"module 'dag.inference' has no attribute 'predict'"):
+        _ = dag.inference.predict

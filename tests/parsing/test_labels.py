@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dag.errors import UserError
-from dag.parsing.labels import ATR, LIP, PASCAL, SYNTHETIC, WORN, common_labels, mirrored, translation
+from dag.parsing.labels import ATR, LIP, PASCAL, SYNTHETIC, CLOTHING, common_labels, mirrored, translation
 from dag.synthetic.ground_truth import PARTS
 
 CCP = ("background", "bag", "jeans", "skin", "hair", "boots", "blazer", "romper", "hat")
@@ -21,12 +21,12 @@ def test_sets_have_their_sizes_and_no_name_twice(labels: tuple[str, ...], count:
 
 
 def test_clothes_become_kinds_of_clothes() -> None:
-    table = translation(CCP, WORN)
-    found = [WORN[number] for number in table[: len(CCP)]]
+    table = translation(CCP, CLOTHING)
+    found = [CLOTHING[number] for number in table[: len(CCP)]]
     assert found == [
         "background", "background", "lower_clothes", "skin", "hair", "footwear", "upper_clothes", "dress", "other",
     ]  # fmt: skip
-    assert {WORN[number] for number in translation(LIP, WORN)[:20]} == set(WORN)
+    assert {CLOTHING[number] for number in translation(LIP, CLOTHING)[:20]} == set(CLOTHING)
 
 
 def test_a_set_becomes_itself() -> None:
@@ -42,8 +42,8 @@ def test_left_and_right_change_places_in_a_mirror() -> None:
 
 def test_sets_in_common() -> None:
     assert common_labels([LIP, LIP]) == LIP
-    assert common_labels([LIP, CCP]) == WORN
+    assert common_labels([LIP, CCP]) == CLOTHING
     with pytest.raises(UserError, match=r"label sets have nothing in common: .*left_foot"):
         common_labels([LIP, SYNTHETIC])
     with pytest.raises(UserError, match=r"labels without a place: .*got \['torso'"):
-        translation(("background", "torso"), WORN)
+        translation(("background", "torso"), CLOTHING)

@@ -1,4 +1,4 @@
-"""What hides a joint: each reason on constructed people, the margin to the pixel."""
+"""Occluders of joints: each reason on constructed persons, and the margin to the pixel."""
 
 from dataclasses import replace
 
@@ -6,65 +6,41 @@ import numpy as np
 import pytest
 
 from dag.annotation import PersonAnnotation
-from dag.relabel.occluder import Reason, decide, pixels_near
-from dag.skeleton import COCO17
-from tests.standing import HEIGHT, JOINTS, WIDTH, outline, standing
-
-WRIST = COCO17.joints.index("left_wrist")
-ELSEWHERE = outline(5, 45)
-LEFT, TOP = 60, 25
-X, Y = (JOINTS[WRIST] + (LEFT, TOP)).astype(int)
+from dag.relabel.occluder import Reason, occluder_reasons, pixels_near
+from tests.relabel.scenes import ELSEWHERE, WRIST, X, Y, other, rectangle, square_at_wrist, target
+from tests.standing import HEIGHT, WIDTH, standing
 
 
-def rectangle(left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    mask[top:bottom, left:right] = True
-    return mask
-
-
-def round_wrist(reach: int) -> np.ndarray:
-    return rectangle(X - reach, Y - reach, X + reach + 1, Y + reach + 1)
-
-
-def target(mask: np.ndarray, **options) -> PersonAnnotation:
-    """Somebody whose left wrist, at (X, Y), is occluded."""
-    return standing(1, LEFT, TOP, mask=mask, visibility={WRIST: 1}, **options)
-
-
-def other(mask: np.ndarray, **options) -> PersonAnnotation:
-    return standing(2, 100, mask=mask, **options)
-
-
-def reason_of(*people: PersonAnnotation, margin: float = 2.0) -> Reason:
-    points = [{int(j): person.keypoints_xy[j] for j in np.flatnonzero(person.visibility == 1)} for person in people]
-    [(joint, reason)] = decide(people, points, margin)[0].items()
+def reason_of(*persons: PersonAnnotation, margin: float = 2.0) -> Reason:
+    points = [{int(j): person.keypoints_xy[j] for j in np.flatnonzero(person.visibility == 1)} for person in persons]
+    [(joint, reason)] = occluder_reasons(persons, points, margin)[0].items()
     assert joint == WRIST
     return reason
 
 
-def test_each_decision():
-    assert reason_of(target(ELSEWHERE), other(round_wrist(5))) is Reason.OTHER_MASK
-    assert reason_of(target(round_wrist(5)), other(ELSEWHERE)) is Reason.OWN_MASK
+def test_each_occluder():
+    assert reason_of(target(ELSEWHERE), other(square_at_wrist(5))) is Reason.OTHER_MASK
+    assert reason_of(target(square_at_wrist(5)), other(ELSEWHERE)) is Reason.OWN_MASK
     assert reason_of(target(ELSEWHERE), other(ELSEWHERE)) is Reason.NO_MASK
 
 
-def test_two_others_together_are_one_answer():
+def test_masks_of_two_other_persons_are_combined():
     halves = rectangle(X - 5, Y - 5, X, Y + 6), rectangle(X, Y - 5, X + 6, Y + 6)
     both = [other(halves[0]), replace(other(halves[1]), person_id=3)]
     assert reason_of(target(ELSEWHERE), *both) is Reason.OTHER_MASK
-    overlapping = [other(round_wrist(5)), replace(other(round_wrist(4)), person_id=3)]
+    overlapping = [other(square_at_wrist(5)), replace(other(square_at_wrist(4)), person_id=3)]
     assert reason_of(target(ELSEWHERE), *overlapping) is Reason.OTHER_MASK
 
 
-def test_undecided_where_the_evidence_is_not_clear():
-    assert reason_of(target(round_wrist(5)), other(round_wrist(5))) is Reason.OVERLAP
-    crowd = standing(2, 100, mask=round_wrist(3), is_crowd=True)
-    assert reason_of(target(round_wrist(5)), crowd) is Reason.CROWD
+def test_ambiguous_masks_give_no_occluder():
+    assert reason_of(target(square_at_wrist(5)), other(square_at_wrist(5))) is Reason.OVERLAP
+    crowd = standing(2, 100, mask=square_at_wrist(3), is_crowd=True)
+    assert reason_of(target(square_at_wrist(5)), crowd) is Reason.CROWD
     assert reason_of(target(ELSEWHERE), replace(crowd, segmentation=None)) is Reason.CROWD
-    assert reason_of(target(ELSEWHERE, masked=False), other(round_wrist(5))) is Reason.UNMASKED
-    unmasked = other(round_wrist(5), masked=False)
+    assert reason_of(target(ELSEWHERE, masked=False), other(square_at_wrist(5))) is Reason.UNMASKED
+    unmasked = other(square_at_wrist(5), masked=False)
     assert reason_of(target(ELSEWHERE), unmasked) is Reason.NEIGHBOUR_UNMASKED
-    assert reason_of(target(round_wrist(5)), unmasked) is Reason.OWN_MASK
+    assert reason_of(target(square_at_wrist(5)), unmasked) is Reason.OWN_MASK
     person = target(ELSEWHERE)
     person.keypoints_xy[WRIST] = (WIDTH + 3, 50)
     assert reason_of(person) is Reason.OUTSIDE
@@ -76,8 +52,8 @@ def test_margin_to_the_pixel(kind, distance, decided):
     """The mask ends `distance` pixels right of the joint: pixels at most 2 away must agree."""
     inside, outside = rectangle(X - 9, Y - 9, X + distance, Y + 10), rectangle(X + distance, Y - 9, X + 12, Y + 10)
     for mask, reason in ((inside, Reason.OWN_MASK if kind == "own" else Reason.OTHER_MASK), (outside, Reason.NO_MASK)):
-        people = [target(mask)] if kind == "own" else [target(ELSEWHERE), other(mask)]
-        assert reason_of(*people) is (reason if decided else Reason.NEAR_BORDER)
+        persons = [target(mask)] if kind == "own" else [target(ELSEWHERE), other(mask)]
+        assert reason_of(*persons) is (reason if decided else Reason.NEAR_BORDER)
 
 
 def test_margin_is_a_disc_of_pixel_centres_and_never_empty():

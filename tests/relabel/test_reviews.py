@@ -1,3 +1,5 @@
+"""Review files: round trip, invalid lines, and merging of decisions."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,11 +38,11 @@ def test_written_decisions_are_read_back_sorted_and_give_the_same_bytes(tmp_path
     [
         (
             "<<<<<<< HEAD",
-            r"mark of a merge conflict: got '<<<<<<< HEAD'; keep the lines of both sides, without the mar",
+            r"merge conflict marker: got '<<<<<<< HEAD'; delete the markers and keep the lines",
         ),
-        ("=======", r"mark of a merge conflict: got '======='"),
-        (">>>>>>> theirs", r"mark of a merge conflict"),
-        ("", r"not a decision: got .*truncated; repair or delete the line$"),
+        ("=======", r"merge conflict marker: got '======='"),
+        (">>>>>>> theirs", r"merge conflict marker"),
+        ("", r"not a decision: got .*truncated; correct or delete the line$"),
         ("{", r"not a decision: got .*truncated"),
         ("[]", r"not a decision: got Expected `object`, got `array`"),
         ("{}", r"not a decision: got Object missing required field `person_id`"),
@@ -62,7 +64,7 @@ def test_bad_line_is_an_error_with_its_number(tmp_path: Path, line: str, text: s
         read_decisions(path)
 
 
-def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
+def test_invalid_utf8_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "tiny.jsonl"
     path.write_bytes(to_line(FIRST).encode().replace(b"ann", b"\xff\xfe"))
     with pytest.raises(UserError, match=r"line 1: not a decision"):
@@ -80,25 +82,25 @@ def test_different_labels_by_different_reviewers_are_conflicts() -> None:
     standing, conflicts = merge_decisions([FIRST], [other])
     assert standing == [other]
     assert [str(each) for each in conflicts] == [
-        "person 7, nose: reject by bob at 2026-09-14T10:05:00Z stands, against accept by ann at 2026-09-14T10:00:00Z"
+        "person 7, nose: reject by bob at 2026-09-14T10:05:00Z overrides accept by ann at 2026-09-14T10:00:00Z"
     ]
     agreed = later(FIRST, 6, reviewer="bob")
     assert merge_decisions([FIRST], [agreed]) == ([agreed], [])
-    assert merge_decisions([FIRST, other], [agreed]) == ([agreed], []), "bob changed his mind"
+    assert merge_decisions([FIRST, other], [agreed]) == ([agreed], []), "bob's later decision agrees"
 
 
-def test_decisions_of_one_second_merge_alike_in_any_order() -> None:
+def test_decisions_of_one_second_merge_the_same_in_any_order() -> None:
     other = replace(FIRST, reviewer="bob", x=12.0)
     assert merge_decisions([FIRST], [other]) == merge_decisions([other], [FIRST])
 
 
-def test_changing_ones_mind_within_a_second_counts() -> None:
+def test_last_decision_within_a_second_counts() -> None:
     rejected = replace(FIRST, action="reject", x=0.0, y=0.0, visibility=0, occluder="unknown")
     assert merge_decisions([FIRST], [rejected]) == ([rejected], [])
     assert merge_decisions([rejected], [FIRST]) == ([FIRST], [])
 
 
-def test_withdrawing_takes_back_only_ones_own() -> None:
+def test_withdraw_cancels_only_the_own_decision() -> None:
     undone = later(FIRST, 5, action="withdraw")
     assert merge_decisions([FIRST], [undone]) == ([], [])
     assert merge_decisions([FIRST], [replace(undone, reviewer="bob")]) == ([FIRST], [])
@@ -115,7 +117,9 @@ def test_file_that_git_merged_by_union_is_read(tmp_path: Path) -> None:
     assert read_decisions(path) == [second]
 
 
-def test_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "reviews").write_text("a file, not a folder")
-    with pytest.raises(UserError, match=r"reviews/tiny\.jsonl: cannot be written: got File exists; check its folder's"):
+    with pytest.raises(
+        UserError, match=r"reviews/tiny\.jsonl: cannot be written: got File exists; check the permissions"
+    ):
         write_decisions(tmp_path / "reviews/tiny.jsonl", [FIRST])

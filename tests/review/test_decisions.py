@@ -75,7 +75,7 @@ def test_collecting_lists_what_two_reviewers_see_differently(tmp_path: Path) -> 
     new = a_decision(1)
     append(journal, [new])
     first, last = describe(collect(reviews, journal), reviews)
-    text = f"conflict: person 1, left_wrist: accept by ann at {new.time} stands, against accept by bob at {old.time}"
+    text = f"conflict: person 1, left_wrist: accept by ann at {new.time} overrides accept by bob at {old.time}"
     assert first == text
     assert last.endswith("1 decisions, 1 of them new")
     assert read_decisions(reviews) == [new]
@@ -105,7 +105,7 @@ def test_bad_line_changes_nothing(tmp_path: Path, bad: str) -> None:
     with paths[bad].open("a") as file:
         file.write("<<<<<<< HEAD\n")
     before = {name: path.read_bytes() for name, path in paths.items()}
-    with pytest.raises(UserError, match=rf"^{paths[bad]}, line 2: mark of a merge conflict"):
+    with pytest.raises(UserError, match=rf"^{paths[bad]}, line 2: merge conflict marker"):
         collect(paths["reviews"], paths["journal"])
     assert {name: path.read_bytes() for name, path in paths.items()} == before
 
@@ -187,5 +187,5 @@ def test_command_collects_without_a_server(tmp_path: Path) -> None:
     (tmp_path / file).write_text("=======\n")
     failed = run()
     assert failed.returncode == 1
-    assert failed.stderr.startswith(f"error: {file}, line 1: mark of a merge conflict")
+    assert failed.stderr.startswith(f"error: {file}, line 1: merge conflict marker")
     assert failed.stderr.count("\n") == 1

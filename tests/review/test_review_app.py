@@ -207,7 +207,7 @@ def test_malformed_review_stops_before_anything_starts(tmp_path: Path) -> None:
     write_review_scene(tmp_path)
     (tmp_path / "reviews").mkdir()
     (tmp_path / "reviews/tiny.jsonl").write_text(">>>>>>> theirs\n")
-    with pytest.raises(UserError, match=r"reviews/tiny\.jsonl, line 1: mark of a merge conflict"):
+    with pytest.raises(UserError, match=r"reviews/tiny\.jsonl, line 1: merge conflict marker"):
         start(tmp_path)
     assert not (tmp_path / "state/mongod").exists()
 

@@ -1,1 +1,1 @@
-"""Networks that turn a person crop into features at a quarter of its resolution."""
+"""Backbones: networks from person crops to features of stride 4."""

@@ -1,24 +1,24 @@
-"""Residual blocks that HRNet and ResNet share (He et al., CVPR 2016), with torchvision's parameter names."""
+"""Residual blocks of HRNet and ResNet (He et al., CVPR 2016), with torchvision's parameter names."""
 
 import torch
 from torch import Tensor, nn
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution without bias that keeps the size (or divides it by `stride`), then batch normalisation."""
+    """Convolution without bias, padded to keep the size (divided by `stride`), and batch normalisation."""
     convolution = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
 
 
 def init_convolutions(module: nn.Module) -> None:
-    """Kaiming's normal distribution, outgoing, for every convolution: the network can be trained from nothing."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+    """Initialise every convolution by the Kaiming normal distribution (fan-out), for training from scratch."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a short cut."""
+    """Residual block of two 3 x 3 convolutions."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -28,15 +28,15 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, channels, H, W]` to the same."""
+        """`[B, channels, H, W]` to the same shape."""
         y = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(y)) + x)
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolution and a short cut; four times `planes` channels come out.
+    """Residual block of a 1 x 1, a 3 x 3 and a 1 x 1 convolution, with `4 * planes` output channels.
 
-    Stride and dilation are the 3 x 3 convolution's.
+    Stride and dilation apply to the 3 x 3 convolution.
     """
 
     expansion = 4
@@ -50,8 +50,8 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
-        plain = inputs == outputs and stride == 1
-        self.downsample = nn.Identity() if plain else conv_bn(inputs, outputs, 1, stride=stride)
+        same_shape = inputs == outputs and stride == 1
+        self.downsample = nn.Identity() if same_shape else conv_bn(inputs, outputs, 1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, inputs, H, W]` to `[B, 4 planes, H / stride, W / stride]`."""

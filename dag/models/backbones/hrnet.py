@@ -1,7 +1,7 @@
-"""HRNet (Sun et al., CVPR 2019; Wang et al., TPAMI 2020): parallel branches that exchange features at every module.
+"""HRNet (Sun et al., CVPR 2019; Wang et al., TPAMI 2020): parallel branches with repeated multi-scale fusion.
 
-Parameter names are those of the authors' pose_hrnet (leoxiaobin/deep-high-resolution-net.pytorch), without its last
-layer, which is the head's: published files load as they are.
+Parameter names are those of the authors' pose_hrnet (leoxiaobin/deep-high-resolution-net.pytorch), so that published
+checkpoints load. Its final layer belongs to the head.
 """
 
 import torch
@@ -22,26 +22,26 @@ def hrnet_w48() -> "HRNet":
 
 
 def hrnet_tiny() -> "HRNet":
-    """The same network, narrow and shallow: trains on two CPU cores."""
+    """A narrow, shallow HRNet that trains on two CPU cores."""
     return HRNet(width=16, stem=32, stem_blocks=1, blocks=1, modules=(1, 1, 1))
 
 
 class HRNet(nn.Module):
-    """Features of the branch of highest resolution.
+    """HRNet without its final layer; returns the features of the branch of highest resolution.
 
     Args:
-        width: channels of that branch; every next one has twice as many at half the resolution.
+        width: channels of that branch; each further branch has twice the channels at half the resolution.
         stem: channels of the first two convolutions; the first stage has four times as many.
-        stem_blocks: bottlenecks of the first stage.
-        blocks: residual blocks a branch, in every module.
-        modules: modules of stages 2, 3 and 4, which have 2, 3 and 4 branches.
+        stem_blocks: number of bottlenecks of the first stage.
+        blocks: number of residual blocks per branch in each module.
+        modules: number of modules of stages 2, 3 and 4, which have 2, 3 and 4 branches.
 
-    Feature pixel (x, y) looks at input pixel (4 x, 4 y): its four-fold stride comes from two 3 x 3 convolutions with
-    padding 1, whose centres fall on every second pixel from the first.
+    The receptive field of feature pixel (x, y) is centred on input pixel (4 x, 4 y): the stride of 4 comes from two
+    3 x 3 convolutions of stride 2 with padding 1.
     """
 
     stride = 4
-    multiple = 32  # the coarsest branch halves the input five times
+    multiple = 32  # the stride of the coarsest branch
 
     def __init__(self, *, width: int, stem: int, stem_blocks: int, blocks: int, modules: tuple[int, int, int]):
         super().__init__()
@@ -63,22 +63,22 @@ class HRNet(nn.Module):
         init_convolutions(self)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H/4 W/4"]:
-        """Normalised RGB crops to features."""
+        """Features of normalised RGB crops."""
         x = torch.relu(self.bn1(self.conv1(images)))
         x = torch.relu(self.bn2(self.conv2(x)))
         x = self.layer1(x)
         branches = self.stage2([path(x) for path in self.transition1])
-        branches = self.stage3(_advance(self.transition2, branches))
-        return self.stage4(_advance(self.transition3, branches))[0]
+        branches = self.stage3(_add_branch(self.transition2, branches))
+        return self.stage4(_add_branch(self.transition3, branches))[0]
 
 
 class HighResolutionModule(nn.Module):
-    """Residual blocks on every branch, then each output is the sum of all branches brought to its size.
+    """Residual blocks per branch, followed by fusion: each output is the sum of all branches resampled to its size.
 
     Args:
-        widths: channels a branch, finest first.
-        blocks: residual blocks a branch.
-        outputs: how many of the finest branches are put out.
+        widths: channels per branch, finest first.
+        blocks: number of residual blocks per branch.
+        outputs: number of output branches, finest first.
     """
 
     def __init__(self, widths: list[int], blocks: int, outputs: int):
@@ -90,16 +90,16 @@ class HighResolutionModule(nn.Module):
         )
 
     def forward(self, inputs: list[Tensor]) -> list[Tensor]:
-        """One `[B, width, h, w]` a branch in, one an output out."""
+        """Fused branches; one `[B, width, h, w]` per input and per output branch."""
         inputs = [branch(x) for branch, x in zip(self.branches, inputs)]
         return [
-            torch.relu(sum_in_order([path(x) for path, x in zip(row, inputs)]))  # type: ignore[arg-type]
+            torch.relu(_sum_left_to_right([path(x) for path, x in zip(row, inputs)]))  # type: ignore[arg-type]
             for row in self.fuse_layers
         ]
 
 
-def sum_in_order(terms: list[Tensor]) -> Tensor:
-    """Left to right, as the authors add: the order decides the last bits."""
+def _sum_left_to_right(terms: list[Tensor]) -> Tensor:
+    """Sum in the order of the official implementation, so that results agree to the last bit."""
     total = terms[0]
     for term in terms[1:]:
         total = total + term
@@ -107,13 +107,13 @@ def sum_in_order(terms: list[Tensor]) -> Tensor:
 
 
 def _stage(widths: list[int], modules: int, blocks: int, outputs: int | None = None) -> nn.Sequential:
-    """`modules` modules; the last one puts out the first `outputs` branches, or all."""
-    kept = [len(widths)] * (modules - 1) + [outputs or len(widths)]
-    return nn.Sequential(*(HighResolutionModule(widths, blocks, count) for count in kept))
+    """A stage of `modules` modules; the last one returns the first `outputs` branches, by default all."""
+    counts = [len(widths)] * (modules - 1) + [outputs or len(widths)]
+    return nn.Sequential(*(HighResolutionModule(widths, blocks, count) for count in counts))
 
 
 def _resample(widths: list[int], source: int, target: int) -> nn.Module:
-    """From the size and width of branch `source` to those of branch `target`."""
+    """Layers from the resolution and channels of branch `source` to those of branch `target`."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -126,7 +126,7 @@ def _resample(widths: list[int], source: int, target: int) -> nn.Module:
 
 
 def _transition(before: list[int], after: list[int]) -> nn.ModuleList:
-    """Paths to the branches of the next stage; the new one starts from the coarsest before it."""
+    """Layers to the branches of the next stage; the new branch is computed from the coarsest existing one."""
     paths = nn.ModuleList()
     for branch, width in enumerate(after):
         if branch >= len(before):
@@ -138,5 +138,6 @@ def _transition(before: list[int], after: list[int]) -> nn.ModuleList:
     return paths
 
 
-def _advance(transition: nn.ModuleList, branches: list[Tensor]) -> list[Tensor]:
+def _add_branch(transition: nn.ModuleList, branches: list[Tensor]) -> list[Tensor]:
+    """Inputs of the next stage, which has one more branch."""
     return [path(x) for path, x in zip(transition, [*branches, branches[-1]])]

@@ -1,7 +1,7 @@
-"""SBL (Xiao et al., ECCV 2018): a ResNet and three deconvolutions.
+"""Simple Baselines, SBL (Xiao et al., ECCV 2018): a ResNet followed by three transposed convolutions.
 
-Parameter names are those of the authors' pose_resnet (leoxiaobin/deep-high-resolution-net.pytorch), without its last
-layer, which is the head's.
+Parameter names are those of the authors' pose_resnet (leoxiaobin/deep-high-resolution-net.pytorch), so that published
+checkpoints load. Its final layer belongs to the head.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from dag.models.backbones.blocks import Bottleneck, init_convolutions
 
 
 def resnet(blocks: tuple[int, int, int, int]) -> Callable[[], "PoseResNet"]:
-    """A builder of the ResNet with `blocks` bottlenecks a stage."""
+    """A function that builds the `PoseResNet` with `blocks` bottlenecks per stage."""
     return lambda: PoseResNet(blocks)
 
 
 class PoseResNet(nn.Module):
-    """ResNet features brought back to a quarter of the input's resolution by deconvolutions.
+    """ResNet (stride 32) and three transposed convolutions, which upsample its features to stride 4.
 
     Args:
-        blocks: bottlenecks of the four stages: (3, 4, 6, 3) is ResNet-50, (3, 4, 23, 3) -101, (3, 8, 36, 3) -152.
+        blocks: bottlenecks per stage: (3, 4, 6, 3) for ResNet-50, (3, 4, 23, 3) for -101, (3, 8, 36, 3) for -152.
     """
 
     stride = 4
@@ -42,7 +42,7 @@ class PoseResNet(nn.Module):
         init_convolutions(self)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 H/4 W/4"]:
-        """Normalised RGB crops to features."""
+        """Features of normalised RGB crops."""
         x = torch.relu(self.bn1(self.conv1(images)))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
@@ -50,12 +50,13 @@ class PoseResNet(nn.Module):
 
 
 def _stage(inputs: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
-    following = (Bottleneck(4 * planes, planes) for _ in range(blocks - 1))
-    return nn.Sequential(Bottleneck(inputs, planes, stride), *following)
+    """A stage of `blocks` bottlenecks; the first one has the stride."""
+    remaining = (Bottleneck(4 * planes, planes) for _ in range(blocks - 1))
+    return nn.Sequential(Bottleneck(inputs, planes, stride), *remaining)
 
 
 def _deconvolution(inputs: int) -> list[nn.Module]:
-    """Twice the resolution."""
+    """Transposed convolution that doubles the resolution, batch normalisation and ReLU."""
     deconvolution = nn.ConvTranspose2d(inputs, 256, 4, stride=2, padding=1, bias=False)
     nn.init.normal_(deconvolution.weight, std=0.001)
     return [deconvolution, nn.BatchNorm2d(256), nn.ReLU()]

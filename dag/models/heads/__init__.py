@@ -1,1 +1,1 @@
-"""Layers that turn features into joints, with their training targets and decoders."""
+"""Heads: layers from features to keypoints, with their training targets, losses and decoders."""

@@ -1,4 +1,4 @@
-"""The training step of a parser."""
+"""Lightning module of a parser, and its predictions on crops."""
 
 from typing import Any
 
@@ -14,20 +14,20 @@ from dag.augmentation.batch_transforms import jitter, normalise
 from dag.parsing.ce2p import Ce2p
 from dag.parsing.training.crops import PartCrops
 from dag.parsing.training.loss import parsing_loss
-from dag.parsing.training.metrics import confusion
+from dag.parsing.training.metrics import confusion_matrix
 
 PHOTOMETRIC = {"brightness": 0.15, "contrast": 0.25, "colour": 0.15}
-WARMUP = 0.15
-"""Fraction of the steps over which the rate rises; then it falls along a cosine (Smith & Topin, 2019)."""
+WARMUP_FRACTION = 0.15
+"""Fraction of the steps with a rising learning rate, before cosine annealing (Smith & Topin, 2019)."""
 
 
 class ParserTraining(L.LightningModule):
-    """CE2P with its loss, AdamW and a one-cycle learning rate.
+    """Training of CE2P with AdamW and a one-cycle learning rate schedule.
 
     Args:
-        network: trained in place.
-        learning_rate: the highest.
-        seed: of the photometric changes.
+        network: network, trained in place.
+        learning_rate: maximum learning rate.
+        seed: of the photometric augmentation.
     """
 
     def __init__(self, network: Ce2p, *, learning_rate: float, seed: int):
@@ -46,29 +46,31 @@ class ParserTraining(L.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=1e-4)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, steps, pct_start=WARMUP)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, steps, pct_start=WARMUP_FRACTION)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def predicted(network: Ce2p, batch: dict[str, Tensor]) -> Int[Tensor, "B H W"]:
-    """Labels of a batch's crops, at their own resolution."""
+def predict_labels(network: Ce2p, batch: dict[str, Tensor]) -> Int[Tensor, "B H W"]:
+    """Predicted labels of a batch of crops, at the resolution of the crops."""
     logits = network(_images(batch)).fused.float()
     size = (batch["labels"].shape[-2], batch["labels"].shape[-1])
     return F.interpolate(logits, size, mode="bilinear", align_corners=True).argmax(1)
 
 
-def measure(network: Ce2p, crops: PartCrops, labels: int, batch_size: int) -> Int[np.ndarray, "L L"]:
-    """`confusion` over all crops, on the device where the network is."""
+def confusion_over_crops(network: Ce2p, crops: PartCrops, labels: int, batch_size: int) -> Int[np.ndarray, "L L"]:
+    """`confusion_matrix` of the predictions for all crops, computed on the network's device."""
     device = next(network.parameters()).device
     pixels = np.zeros((labels, labels), dtype=np.int64)
     network.eval()
     with torch.inference_mode():
         for batch in DataLoader(crops, batch_size):  # type: ignore[arg-type]
             batch = {name: value.to(device) for name, value in batch.items()}
-            pixels += confusion(batch["labels"].long().cpu().numpy(), predicted(network, batch).cpu().numpy(), labels)
+            predicted = predict_labels(network, batch).cpu().numpy()
+            pixels += confusion_matrix(batch["labels"].long().cpu().numpy(), predicted, labels)
     network.train()
     return pixels
 
 
 def _images(batch: dict[str, Tensor]) -> Float[Tensor, "B 3 H W"]:
+    """Normalised crops of a batch."""
     return normalise(batch["image"].permute(0, 3, 1, 2).float() / 255)

@@ -1,4 +1,4 @@
-"""Training a parser from start to end, or from where it was killed."""
+"""Training of a parser, from scratch or resumed from its last completed epoch."""
 
 import warnings
 from pathlib import Path
@@ -13,11 +13,11 @@ from dag.callbacks.curves import Curves
 from dag.callbacks.save_state import SaveState
 from dag.parsing.training.crops import PartCrops
 from dag.parsing.training.metrics import parsing_metrics
-from dag.parsing.training.module import ParserTraining, measure
+from dag.parsing.training.module import ParserTraining, confusion_over_crops
 
 
-class PartData(L.LightningDataModule):
-    """Crops in an order that (seed, epoch) alone decides."""
+class PartDataModule(L.LightningDataModule):
+    """Shuffled training crops; the order depends only on seed and epoch."""
 
     def __init__(self, crops: PartCrops, batch_size: int, seed: int, workers: int):
         super().__init__()
@@ -27,19 +27,19 @@ class PartData(L.LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer else 0
         self.crops.epoch = epoch
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.crops)).tolist()
-        last = len(order) > self.batch_size
-        return DataLoader(self.crops, self.batch_size, sampler=order, num_workers=self.workers, drop_last=last)  # type: ignore[arg-type]
+        drop_last = len(order) > self.batch_size
+        return DataLoader(self.crops, self.batch_size, sampler=order, num_workers=self.workers, drop_last=drop_last)  # type: ignore[arg-type]
 
 
-class Validate(L.Callback):
-    """mIoU and person IoU of the val crops after every epoch."""
+class Validation(L.Callback):
+    """Computes mIoU and person IoU of the validation crops after every epoch."""
 
     def __init__(self, crops: PartCrops, labels: tuple[str, ...], batch_size: int):
         self.crops, self.labels, self.batch_size = crops, labels, batch_size
         self.latest: dict[str, float] = {}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        pixels = measure(pl_module.network, self.crops, len(self.labels), self.batch_size)  # type: ignore[arg-type]
+        pixels = confusion_over_crops(pl_module.network, self.crops, len(self.labels), self.batch_size)  # type: ignore[arg-type]
         metrics = parsing_metrics(pixels, self.labels)
         self.latest = {name: metrics[name] for name in ("mIoU", "person_IoU")}
 
@@ -57,21 +57,26 @@ def train_parser(
     state: Path,
     device: str,
 ) -> None:
-    """Train in place; curves are written to `state / "live"`, the state of the last epoch beside them.
+    """Train a network in place, writing the curves to `state / "live"` and a checkpoint to `state / "last.ckpt"`.
 
     Args:
-        workers: processes that load crops; 0 on a CPU, whose cores the network wants.
-        state: folder of this run (dag.callbacks.resume_state.state_folder); where it holds a state, training goes on from it.
+        module: network and optimiser.
+        crops, val_crops: training and validation crops.
+        labels: names of the labels.
+        epochs, batch_size: length of the training and crops per step.
+        seed: of the order of the crops.
+        workers: number of processes that load crops; 0 if the network runs on the CPU.
+        state: folder of this run (`dag.callbacks.resume_state.state_folder`); training resumes from its checkpoint.
         device: "auto", "cpu" or "cuda".
     """
     last = state / "last.ckpt"
-    validate = Validate(val_crops, labels, batch_size)
+    validation = Validation(val_crops, labels, batch_size)
     trainer = L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
         devices=1,
         max_epochs=epochs,
         logger=DVCLiveLogger(dir=str(state / "live"), dvcyaml=None, save_dvc_exp=False),
-        callbacks=[validate, Curves(validate), SaveState(last), TQDMProgressBar()],
+        callbacks=[validation, Curves(validation), SaveState(last), TQDMProgressBar()],
         log_every_n_steps=1,
         reload_dataloaders_every_n_epochs=1,
         default_root_dir=state,
@@ -81,5 +86,5 @@ def train_parser(
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        data = PartData(crops, batch_size, seed, workers)
+        data = PartDataModule(crops, batch_size, seed, workers)
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)

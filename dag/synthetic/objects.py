@@ -1,4 +1,4 @@
-"""What stands, hangs or lies in a scene: surfaces with materials; the furniture and plants that hide people."""
+"""Scene objects: meshes with materials, and makers of the furniture, plants and other objects that occlude persons."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,23 +8,23 @@ from jaxtyping import Float
 
 from dag.body.mesh import Mesh, ball, box, join, loft, tube
 from dag.body.outfit import Outfit
-from dag.body.pose import about
+from dag.body.pose import rotate
 from dag.body.textures import Material, plain, random_colour, two_colours
 
 Rng = np.random.Generator
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
-    """Something that is drawn.
+class SceneObject:
+    """A person or an object of the scene, ready to render.
 
     Attributes:
-        mesh: in the world, or about its own place on the ground before `put`.
-        materials: of which it is made.
-        layers: per piece, heights on the unmoved thing and the materials between them (see `Outfit.layers`).
-        outfit: of a person; None for an object.
-        open_pieces: pieces that are seen from both sides.
-        hulls: groups of vertices whose convex hulls cast its shadow.
+        mesh: in world coordinates; before `put`, relative to the object's position on the ground.
+        materials: its materials.
+        layers: per piece, heights in the rest pose and the materials between them (see `Outfit.layers`).
+        outfit: outfit of a person, None for an object.
+        open_pieces: pieces that are rendered from both sides.
+        hulls: vertex ranges whose convex hulls cast its shadow.
     """
 
     mesh: Mesh
@@ -35,19 +35,21 @@ class Thing:
     hulls: tuple[slice, ...] = ()
 
 
-def make(meshes: list[Mesh], materials: list[Material], open_pieces: tuple[int, ...] = ()) -> Thing:
-    """An object whose piece numbers are numbers of materials."""
+def make(meshes: list[Mesh], materials: list[Material], open_pieces: tuple[int, ...] = ()) -> SceneObject:
+    """An object whose piece numbers are material indices."""
     ends = np.cumsum([len(mesh.vertices) for mesh in meshes])
     hulls = tuple(slice(int(end) - len(mesh.vertices), int(end)) for end, mesh in zip(ends, meshes))
     layers = {number: ([0.0], [number, number]) for number in range(len(materials))}
-    return Thing(join(meshes), materials, layers, open_pieces=open_pieces, hulls=hulls)
+    return SceneObject(join(meshes), materials, layers, open_pieces=open_pieces, hulls=hulls)
 
 
-def put(thing: Thing, place: Float[np.ndarray, "3"], yaw: float = 0.0, tilt: float = 0.0) -> Thing:
-    """The thing turned about the upright axis, tilted sideways, and moved."""
-    turn = about("z", tilt) @ about("y", yaw)
-    mesh = replace(thing.mesh, vertices=thing.mesh.vertices @ turn.T + place, normals=thing.mesh.normals @ turn.T)
-    return replace(thing, mesh=mesh)
+def put(item: SceneObject, position: Float[np.ndarray, "3"], yaw: float = 0.0, tilt: float = 0.0) -> SceneObject:
+    """The object rotated by `yaw` about the vertical axis and by `tilt` sideways (degrees), and moved to `position`."""
+    rotation = rotate("z", tilt) @ rotate("y", yaw)
+    mesh = replace(
+        item.mesh, vertices=item.mesh.vertices @ rotation.T + position, normals=item.mesh.normals @ rotation.T
+    )
+    return replace(item, mesh=mesh)
 
 
 def _wood(rng: Rng) -> Material:
@@ -56,7 +58,7 @@ def _wood(rng: Rng) -> Material:
 
 
 def surface(rng: Rng) -> Material:
-    """Wood, paint, metal, brick, cardboard, printed or patterned stuff."""
+    """A random material of wood, paint, metal, brick, cardboard, or with a printed pattern."""
     kind = rng.random()
     if kind < 0.25:
         return _wood(rng)
@@ -71,7 +73,7 @@ def surface(rng: Rng) -> Material:
     return two_colours(rng, pattern, random_colour(rng), random_colour(rng), rng.uniform(0.15, 0.8), 0.08)
 
 
-def crate(rng: Rng, width: float, height: float) -> Thing:
+def crate(rng: Rng, width: float, height: float) -> SceneObject:
     """A box, cupboard or low wall."""
     depth = min(width, rng.uniform(0.2, 0.6))
     body = box((width / 2, height / 2, depth / 2), (0, height / 2, 0))
@@ -81,8 +83,8 @@ def crate(rng: Rng, width: float, height: float) -> Thing:
     return make([body], [surface(rng)])
 
 
-def table(rng: Rng, width: float, height: float) -> Thing:
-    """A table or desk: top, legs, perhaps a panel or things on it."""
+def table(rng: Rng, width: float, height: float) -> SceneObject:
+    """A table or desk with top and legs, sometimes a front panel and small objects on it."""
     depth, leg = rng.uniform(0.4, 0.8), rng.uniform(0.02, 0.04)
     parts = [box((width / 2, 0.02, depth / 2), (0, height - 0.02, 0))]
     for x in (-1, 1):
@@ -98,8 +100,8 @@ def table(rng: Rng, width: float, height: float) -> Thing:
     return make(parts, [_wood(rng), surface(rng), surface(rng)])
 
 
-def column(rng: Rng, width: float, height: float) -> Thing:
-    """A pole, backbone or pillar, taller than anybody."""
+def column(rng: Rng, width: float, height: float) -> SceneObject:
+    """A pole, tree stem or pillar, taller than a person."""
     height = max(height, rng.uniform(2.6, 4.0))
     rows = np.array([(y, width / 2, width / 2, 0, 0) for y in np.linspace(0, height, 5)])
     sides = 4 if rng.random() < 0.25 else 14
@@ -115,7 +117,7 @@ def column(rng: Rng, width: float, height: float) -> Thing:
     return make([tube(loft(rows, sides))], [material])
 
 
-def railing(rng: Rng, width: float, height: float) -> Thing:
+def railing(rng: Rng, width: float, height: float) -> SceneObject:
     """A fence or railing of posts and rails, or of close pickets."""
     bar, across = rng.uniform(0.012, 0.035), rng.integers(2, 5)
     width = max(width, 1.2)
@@ -139,18 +141,18 @@ def _lumps(rng: Rng, count: int, spread: tuple[float, float, float], size: float
     return lumps
 
 
-def bush(rng: Rng, width: float, height: float) -> Thing:
+def bush(rng: Rng, width: float, height: float) -> SceneObject:
     """A round shrub or hedge."""
     size = min(width, height) / 3.4
     green = np.array([0.3, 0.46, 0.2]) * rng.uniform(0.7, 1.3) + rng.normal(0, 0.04, 3)
     leaves = two_colours(rng, "patches", np.clip(green, 0, 1), np.clip(green * 0.55, 0, 1), 0.25, 0.5)
     spread = (max(width / 2 - size, 0.01), max(height / 2 - size, 0.01), size * 0.9)
     lumps = _lumps(rng, int(rng.integers(12, 22)), spread, size)
-    thing = make(lumps, [leaves])
-    return put(thing, np.array([0, height / 2, 0]))
+    item = make(lumps, [leaves])
+    return put(item, np.array([0, height / 2, 0]))
 
 
-def plant(rng: Rng, width: float, height: float) -> Thing:
+def plant(rng: Rng, width: float, height: float) -> SceneObject:
     """A potted plant with broad or narrow leaves."""
     pot_height, pot = height * rng.uniform(0.18, 0.35), min(width, height) * rng.uniform(0.14, 0.24)
     rows = np.array([(0, pot * 0.7, pot * 0.7, 0, 0), (pot_height, pot, pot, 0, 0)])
@@ -180,7 +182,7 @@ def _leaf(length: float, breadth: float, droop: float, piece: int) -> Mesh:
     return Mesh(points, np.repeat(normal, 2, 0), points, faces, np.full(len(faces), piece))
 
 
-def board(rng: Rng, width: float, height: float) -> Thing:
+def board(rng: Rng, width: float, height: float) -> SceneObject:
     """A sign, poster or screen on feet."""
     low = rng.uniform(0, 0.35) * height
     panel = box((width / 2, (height - low) / 2, 0.015), (0, (height + low) / 2, 0))
@@ -190,8 +192,8 @@ def board(rng: Rng, width: float, height: float) -> Thing:
     return make([panel, *feet], [sign, surface(rng)])
 
 
-def blob(rng: Rng, width: float, height: float) -> Thing:
-    """A ball, balloon or sack; its middle is at the origin."""
+def blob(rng: Rng, width: float, height: float) -> SceneObject:
+    """A ball, balloon or sack, centred on the origin."""
     points = ball(13, 16) * [width / 2, height / 2, min(width, height) / 2]
     if rng.random() < 0.4:
         points = points * (1 + rng.normal(0, 0.05, (13, 16, 1)))
@@ -200,13 +202,13 @@ def blob(rng: Rng, width: float, height: float) -> Thing:
     return make([tube(points)], [replace(material, gloss=0.3)])
 
 
-def bar(rng: Rng, width: float, height: float) -> Thing:
-    """A beam, banner or plank; its middle is at the origin."""
+def bar(rng: Rng, width: float, height: float) -> SceneObject:
+    """A beam, banner or plank, centred on the origin."""
     return make([box((width / 2, height / 2, 0.03), (0, 0, 0))], [surface(rng)])
 
 
-def seat(rng: Rng, height: float, width: float = 0.5) -> Thing:
-    """A stool, chair (with its back behind the sitter) or block with its top at `height`."""
+def seat(rng: Rng, height: float, width: float = 0.5) -> SceneObject:
+    """A stool, a block, or a chair with its back at -z; the seat is at `height`."""
     kind = rng.random()
     half, material, other = width / 2, surface(rng), surface(rng)
     if kind < 0.3:
@@ -224,7 +226,7 @@ def seat(rng: Rng, height: float, width: float = 0.5) -> Thing:
     return make(parts, [material, other])
 
 
-# Things that stand on the ground and can hide a person from below up; width and height in metres.
-STANDING: dict[str, Callable[[Rng, float, float], Thing]] = {
+# Objects that stand on the ground and can occlude a person from below. Arguments: width and height in metres.
+STANDING: dict[str, Callable[[Rng, float, float], SceneObject]] = {
     "crate": crate, "table": table, "bush": bush, "plant": plant, "railing": railing, "board": board,
 }  # fmt: skip
