@@ -17,7 +17,7 @@ def report(
     experiments: Annotated[
         list[str] | None,
         typer.Argument(
-            help='DVC experiments, branches, tags, commits, prediction folders, or "workspace"; the first is the baseline.'
+            help="Experiments, commits, branches, prediction folders or `workspace`; the first is the baseline."
         ),
     ] = None,
     protocol: Annotated[

@@ -9,8 +9,10 @@ from dag.models.pose import DagPose
 from dag.training.distributed import rank_and_world_size, relative_counts
 from dag.training.loss import coordinate_loss, multi_person_loss
 
-Batch = Losses = dict[str, torch.Tensor]
-"""A batch: collated samples of `dag.cache.batches.PersonCrops`. Losses: scalars by name."""
+Batch = dict[str, torch.Tensor]
+"""Collated samples of `dag.cache.batches.PersonCrops`."""
+Losses = dict[str, torch.Tensor]
+"""Unweighted scalar losses by name."""
 
 PHOTOMETRIC_STREAM = 3
 """Fourth number of the photometric seeds. Geometry and masks draw from seeds with the same first three numbers."""

@@ -1,4 +1,4 @@
-"""CE2P: shapes, what its answer looks at, and that every weight is learned."""
+"""CE2P: shapes, receptive field and gradients."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from dag.parsing.ce2p import BACKBONES, ActivatedNorm, Ce2p
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 64), (65, 49)])
-def test_answers_lie_at_a_quarter_of_the_resolution(height: int, width: int) -> None:
+def test_logits_have_a_quarter_of_the_resolution(height: int, width: int) -> None:
     output = Ce2p(5).eval()(torch.zeros(2, 3, height, width))
     quarter = (-(-height // 4), -(-width // 4))
     assert output.parts.shape == output.fused.shape == (2, 5, *quarter)
@@ -16,8 +16,8 @@ def test_answers_lie_at_a_quarter_of_the_resolution(height: int, width: int) -> 
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_deep_features_are_dilated_not_reduced(backbone: str) -> None:
-    """Stride 16 and not 32: the last stage looks further apart instead."""
+def test_last_stage_is_dilated(backbone: str) -> None:
+    """The output stride is 16 instead of 32."""
     with torch.device("meta"):
         network = Ce2p(5, backbone)
         high = network.layer3(network.layer2(network.layer1(torch.zeros(1, BACKBONES[backbone].stem[2], 32, 32))))
@@ -35,7 +35,7 @@ def test_every_weight_has_a_gradient() -> None:
     assert without == []
 
 
-def test_the_answer_sees_the_whole_crop_and_the_edges() -> None:
+def test_fused_prediction_depends_on_the_whole_crop_and_on_the_edges() -> None:
     torch.manual_seed(0)
     network = Ce2p(5).eval()
     images = torch.randn(1, 3, 96, 96, requires_grad=True)
@@ -51,12 +51,12 @@ def test_the_answer_sees_the_whole_crop_and_the_edges() -> None:
     assert not torch.equal(before.fused, after.fused)
 
 
-def test_a_norm_answers_below_zero_by_a_hundredth() -> None:
+def test_norm_is_followed_by_a_leaky_relu() -> None:
     layer = ActivatedNorm(1).eval()
-    found = layer(torch.tensor([-2.0, 3.0]).reshape(2, 1, 1, 1)).flatten()
-    torch.testing.assert_close(found, torch.tensor([-0.02, 3.0]), rtol=1e-4, atol=1e-6)
+    activated = layer(torch.tensor([-2.0, 3.0]).reshape(2, 1, 1, 1)).flatten()
+    torch.testing.assert_close(activated, torch.tensor([-0.02, 3.0]), rtol=1e-4, atol=1e-6)
 
 
-def test_an_unknown_trunk_lists_the_known_ones() -> None:
+def test_an_unknown_backbone_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"unknown backbone: expected one of narrow, resnet50, resnet101, got 'wide'"):
         Ce2p(5, "wide")

@@ -1,4 +1,4 @@
-"""Official label maps become one table, run as the stage is; what is wrong is said in a line."""
+"""Conversion of official label maps, run as the stage; faults are reported in one line each."""
 
 import json
 import shutil
@@ -14,16 +14,15 @@ from PIL import Image
 from ruamel.yaml import YAML
 from scipy.io import loadmat, savemat
 
-from dag.errors import UserError
 from dag.image import file_hash
+from dag.parsing.label_maps import LabelMaps
 from dag.parsing.labels import LIP, SYNTHETIC
-from dag.parsing.label_maps import Parts
 from tests.imports import ROOT
 
 
 def run(
     name: str, folder: Path, root: Path, labels: str, invalid_annotations: str = "stop"
-) -> tuple[Parts | None, Any, str]:
+) -> tuple[LabelMaps | None, Any, str]:
     """Table, report and errors of `datasets/<name>/parts.py` run in `folder`."""
     params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     params["convert"]["invalid_annotations"] = invalid_annotations
@@ -36,7 +35,7 @@ def run(
     if done.returncode:
         assert not out.exists()
         return None, None, done.stderr
-    return Parts(out), json.loads(report.read_text()), done.stderr
+    return LabelMaps(out), json.loads(report.read_text()), done.stderr
 
 
 def test_cihp_sample(real_data: Path, tmp_path: Path) -> None:
@@ -59,14 +58,14 @@ def test_clothing_co_parsing(real_data: Path, tmp_path: Path) -> None:
     assert len(table.labels) == 59
     assert table.labels[41] == "skin"
     assert len(table) + len(report["incomplete"]) == 200
-    # Judged by eye: shreds of a skirt, a car painted as a dress; a whole person, and one with a bag apart.
-    for number, whole in (("0042", False), ("0142", False), ("0001", True), ("0030", True)):
-        assert (f"photos/{number}.jpg" not in report["incomplete"]) == whole
+    # Inspected visually: fragments of a skirt, a car labelled as a dress; two complete persons, one with a bag.
+    for number, complete in (("0042", False), ("0142", False), ("0001", True), ("0030", True)):
+        assert (f"photos/{number}.jpg" not in report["incomplete"]) == complete
     raw = loadmat(root / "annotations/pixel-level/0001.mat")["groundtruth"]
     assert np.array_equal(table[0].decode(), raw)
 
 
-def test_rendered_people(rendered: Any, tmp_path: Path) -> None:
+def test_synthetic_images(rendered: Any, tmp_path: Path) -> None:
     table, report, _ = run("synthetic", tmp_path, rendered.root, "parts")
     assert table is not None
     assert table.labels == SYNTHETIC
@@ -74,7 +73,7 @@ def test_rendered_people(rendered: Any, tmp_path: Path) -> None:
     assert table[0].decode().shape == (240, 320)
 
 
-def picture(path: Path, values: Any, mode: str = "L") -> None:
+def write_image(path: Path, values: Any, mode: str = "L") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(np.asarray(values, np.uint8))
     if mode == "P":
@@ -96,8 +95,8 @@ def test_official_layouts(tmp_path: Path, layout: str, mode: str) -> None:
     images, maps, labels = LAYOUTS[layout]
     values = np.arange(20, dtype=np.uint8).reshape(4, 5)
     for names in (("train", "Training"), ("val", "Validation")):
-        picture(tmp_path / "data" / images.format(*names), np.zeros((4, 5, 3)))
-        picture(tmp_path / "data" / maps.format(*names), values, mode)
+        write_image(tmp_path / "data" / images.format(*names), np.zeros((4, 5, 3)))
+        write_image(tmp_path / "data" / maps.format(*names), values, mode)
     table, _, error = run("lip_layout", tmp_path, tmp_path / "data", labels)
     assert table is not None, error
     assert [row.split for row in table] == ["train", "val"]
@@ -106,15 +105,15 @@ def test_official_layouts(tmp_path: Path, layout: str, mode: str) -> None:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
-    """Two images in the plain layout."""
+    """Two images in the layout without splits."""
     for name in ("a", "b"):
-        picture(tmp_path / f"data/images/{name}.jpg", np.zeros((4, 5, 3)))
-        picture(tmp_path / f"data/labels/{name}.png", np.full((4, 5), 3))
+        write_image(tmp_path / f"data/images/{name}.jpg", np.zeros((4, 5, 3)))
+        write_image(tmp_path / f"data/labels/{name}.png", np.full((4, 5), 3))
     return tmp_path / "data"
 
 
 def huge() -> bytes:
-    """A PNG of a few bytes that says it is 60,000 x 60,000."""
+    """A PNG of a few bytes whose header declares 60,000 x 60,000 pixels."""
     chunks = [b"IHDR" + (60000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0]), b"IDAT"]
     numbers = [[number.to_bytes(4, "big") for number in (len(chunk) - 4, zlib.crc32(chunk))] for chunk in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(size + chunk + crc for chunk, (size, crc) in zip(chunks, numbers))
@@ -122,18 +121,18 @@ def huge() -> bytes:
 
 FAULTS = [
     (lambda root: (root / "images/b.jpg").unlink(), "b.png: images/b.jpg: missing image: expected an image"),
-    (lambda root: picture(root / "labels/b.png", np.zeros((5, 5))), "map size: expected 5 x 4, got 5 x 5"),
-    (lambda root: picture(root / "labels/b.png", np.full((4, 5), 20)), "the set: expected numbers below 20, got 20"),
-    (lambda root: picture(root / "labels/b.png", np.zeros((4, 5, 3))), "expected a grey or palette PNG, got mode RGB"),
-    (lambda root: (root / "labels/b.png").write_bytes(b"no picture"), "unreadable label map"),
-    (lambda root: (root / "labels/b.png").write_bytes(huge()), "label map: expected a whole one, got Image size"),
-    (lambda root: (root / "images/b.jpg").write_bytes(b"no picture"), "unreadable image"),
+    (lambda root: write_image(root / "labels/b.png", np.zeros((5, 5))), "label map: expected 5 x 4, got 5 x 5"),
+    (lambda root: write_image(root / "labels/b.png", np.full((4, 5), 20)), "set: expected numbers below 20, got 20"),
+    (lambda root: write_image(root / "labels/b.png", np.zeros((4, 5, 3))), "a grey or palette PNG, got mode RGB"),
+    (lambda root: (root / "labels/b.png").write_bytes(b"no image"), "unreadable label map"),
+    (lambda root: (root / "labels/b.png").write_bytes(huge()), "label map: expected a complete file, got Image size"),
+    (lambda root: (root / "images/b.jpg").write_bytes(b"no image"), "unreadable image"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("harm", "text"), FAULTS)
-def test_faults_stop_or_are_listed(plain: Path, tmp_path: Path, harm: Any, text: str) -> None:
-    harm(plain)
+@pytest.mark.parametrize(("damage", "text"), FAULTS)
+def test_faults_stop_or_are_listed(plain: Path, tmp_path: Path, damage: Any, text: str) -> None:
+    damage(plain)
     _, _, error = run("lip_layout", tmp_path, plain, "labels")
     assert text in error
     assert error.rstrip().split("\n")[-1].startswith("error: ")
@@ -143,7 +142,7 @@ def test_faults_stop_or_are_listed(plain: Path, tmp_path: Path, harm: Any, text:
     assert text.rpartition("images/b.jpg: ")[2] in report["dropped"][0]["reason"]
 
 
-def test_nothing_there(tmp_path: Path, real_data: Path) -> None:
+def test_empty_folders(tmp_path: Path, real_data: Path) -> None:
     (tmp_path / "data/labels").mkdir(parents=True)
     assert "no label maps" in run("lip_layout", tmp_path, tmp_path / "data", "labels")[2]
     assert "no list of labels" in run("clothing_co_parsing", tmp_path, tmp_path / "data", "labels")[2]
@@ -154,17 +153,17 @@ def test_nothing_there(tmp_path: Path, real_data: Path) -> None:
     assert "Traceback" not in error
 
 
-def test_clothes_that_are_no_maps(tmp_path: Path) -> None:
-    """Each in a line of its own, all at once."""
+def test_damaged_matlab_files(tmp_path: Path) -> None:
+    """All faults are collected before the error."""
     (tmp_path / "data/labels").mkdir(parents=True)
     names = np.array([[*(np.array([name]) for name in ("null", "hat", "skin"))]], dtype=object)
     savemat(tmp_path / "data/label_list.mat", {"label_list": names.reshape(1, 3)})
-    whole = tmp_path / "whole.mat"
-    savemat(whole, {"groundtruth": np.random.default_rng(0).integers(0, 3, (40, 40))}, do_compression=True)
+    complete = tmp_path / "complete.mat"
+    savemat(complete, {"groundtruth": np.random.default_rng(0).integers(0, 3, (40, 40))}, do_compression=True)
     faults = {
         "1_text": b"not matlab",
-        "2_half": whole.read_bytes()[:-20],
-        "3_harmed": whole.read_bytes()[:300] + bytes(40) + whole.read_bytes()[340:],
+        "2_half": complete.read_bytes()[:-20],
+        "3_damaged": complete.read_bytes()[:300] + bytes(40) + complete.read_bytes()[340:],
         "4_other": {"other": np.zeros((3, 3))},
         "5_words": {"groundtruth": "words"},
         "6_300": {"groundtruth": np.full((3, 3), 300)},
@@ -175,14 +174,9 @@ def test_clothes_that_are_no_maps(tmp_path: Path) -> None:
     for name, content in faults.items():
         path = tmp_path / f"data/labels/{name}.mat"
         path.write_bytes(content) if isinstance(content, bytes) else savemat(path, content)
-        picture(tmp_path / f"data/photos/{name}.jpg", np.zeros((3, 3, 3)))
+        write_image(tmp_path / f"data/photos/{name}.jpg", np.zeros((3, 3, 3)))
     error = run("clothing_co_parsing", tmp_path, tmp_path / "data", "labels")[2]
     assert "Traceback" not in error
     assert f"and {len(faults) - 1} more faults" in error
     error = run("clothing_co_parsing", tmp_path, tmp_path / "data", "labels", "drop")[2]
-    assert f"no label maps: expected at least one good map, got {len(faults)} faults" in error
-
-
-def test_what_is_not_a_table(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not a table of label maps: got .*; run `dvc repro parts`"):
-        Parts(tmp_path / "none.arrow")
+    assert f"no label maps: expected at least one valid map, got {len(faults)} faults" in error

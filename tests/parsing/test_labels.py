@@ -1,49 +1,49 @@
-"""Label sets: what becomes of a label in another set and in a mirror."""
+"""Label sets: translation to another set, and labels of flipped images."""
 
 import numpy as np
 import pytest
 
 from dag.errors import UserError
-from dag.parsing.labels import ATR, LIP, PASCAL, SYNTHETIC, CLOTHING, common_labels, mirrored, translation
+from dag.parsing.labels import ATR, CLOTHING, LIP, PASCAL, SYNTHETIC, common_labels, left_right_swap, translation
 from dag.synthetic.ground_truth import PARTS
 
 CCP = ("background", "bag", "jeans", "skin", "hair", "boots", "blazer", "romper", "hat")
 
 
-def test_figures_labels_are_the_renderers() -> None:
+def test_synthetic_labels_are_those_of_the_renderer() -> None:
     assert SYNTHETIC == PARTS
 
 
 @pytest.mark.parametrize(("labels", "count"), [(LIP, 20), (ATR, 18), (PASCAL, 7), (SYNTHETIC, 16)])
-def test_sets_have_their_sizes_and_no_name_twice(labels: tuple[str, ...], count: int) -> None:
+def test_sizes_and_unique_names(labels: tuple[str, ...], count: int) -> None:
     assert len(set(labels)) == len(labels) == count
     assert labels[0] == "background"
 
 
-def test_clothes_become_kinds_of_clothes() -> None:
+def test_translation_to_clothing_classes() -> None:
     table = translation(CCP, CLOTHING)
-    found = [CLOTHING[number] for number in table[: len(CCP)]]
-    assert found == [
+    translated = [CLOTHING[number] for number in table[: len(CCP)]]
+    assert translated == [
         "background", "background", "lower_clothes", "skin", "hair", "footwear", "upper_clothes", "dress", "other",
     ]  # fmt: skip
     assert {CLOTHING[number] for number in translation(LIP, CLOTHING)[:20]} == set(CLOTHING)
 
 
-def test_a_set_becomes_itself() -> None:
+def test_translation_to_the_same_set_is_the_identity() -> None:
     assert translation(SYNTHETIC, SYNTHETIC)[:16].tolist() == list(range(16))
 
 
-def test_left_and_right_change_places_in_a_mirror() -> None:
-    table = mirrored(LIP)
+def test_left_and_right_are_swapped() -> None:
+    table = left_right_swap(LIP)
     assert LIP[table[LIP.index("left_arm")]] == "right_arm"
     assert LIP[table[LIP.index("dress")]] == "dress"
     assert np.array_equal(table[table], np.arange(256))
 
 
-def test_sets_in_common() -> None:
+def test_common_label_sets() -> None:
     assert common_labels([LIP, LIP]) == LIP
     assert common_labels([LIP, CCP]) == CLOTHING
-    with pytest.raises(UserError, match=r"label sets have nothing in common: .*left_foot"):
+    with pytest.raises(UserError, match=r"no common label set: .*left_foot"):
         common_labels([LIP, SYNTHETIC])
-    with pytest.raises(UserError, match=r"labels without a place: .*got \['torso'"):
+    with pytest.raises(UserError, match=r"labels without counterpart: .*got \['torso'"):
         translation(("background", "torso"), CLOTHING)

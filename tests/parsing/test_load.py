@@ -63,7 +63,7 @@ def test_every_preset_is_a_human_parser(preset: Path, real_data: Path, monkeypat
         ({"colour": "rgb"}, "colour: Extra inputs are not permitted"),
         ({"input": {**INPUT, "order": "grb"}}, "input.order: Input should be 'rgb' or 'bgr'"),
         ({"output": {**OUTPUT, "parts": "heatmaps"}}, "network has no such output: expected one of ['person'"),
-        ({"labels": ["body"]}, "output parts does not match the description: expected 1 x 1 x height x width, got [1, 2"),
+        ({"labels": ["body"]}, "output parts does not match the description: expected 1 x 1 x height x width, got [1"),
         ({"sha256": "0" * 64}, "network with another hash: expected sha256 0000"),
         ({"file": "$NO_SUCH_FOLDER/a.onnx"}, "variable is not set: got $NO_SUCH_FOLDER/a.onnx; export NO_S"),
         ({"file": "/nowhere/a.onnx"}, "no such network: expected a file of weights, got /nowhere/a.onnx"),
@@ -85,9 +85,7 @@ def test_missing_or_broken_yaml(tmp_path: Path) -> None:
         load_parser(str(tmp_path / "bad.yaml"), COCO17)
 
 
-def test_network_with_another_hash_is_refused(
-    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_network_with_another_hash_is_refused(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     name = "bodypix_mobilenet075_stride16.onnx"
     shutil.copy(real_data / "models" / name, tmp_path / "models" / name)

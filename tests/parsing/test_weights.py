@@ -1,4 +1,4 @@
-"""CE2P's layers are SCHP's, its weights load as InPlaceABN meant them, and nothing that a file brings is run."""
+"""CE2P's layers are those of SCHP, InPlaceABN weights are converted, and no code in a file is executed."""
 
 import pickle
 from pathlib import Path
@@ -10,9 +10,6 @@ from torch.nn import functional as F
 from dag.errors import UserError
 from dag.parsing.ce2p import ActivatedNorm, Ce2p
 from dag.parsing.weights import load_parsing_weights, save_parsing_weights
-from dag.parsing.save import save_parser
-from dag.parsing.load import load_parser
-from dag.skeleton import COCO17
 
 
 def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
@@ -20,29 +17,29 @@ def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
 
 
 def convolved(name: str, inputs: int, outputs: int, size: int = 1) -> dict[str, tuple[int, ...]]:
-    """A convolution without bias and its normalisation, places 0 and 1 of a sequence."""
+    """A convolution without bias and its normalisation, at indices 0 and 1 of a sequence."""
     return {f"{name}.0.weight": (outputs, inputs, size, size), **norm(f"{name}.1", outputs)}
 
 
 def schp_names(labels: int) -> dict[str, tuple[int, ...]]:
-    """Of the published networks (GoGoDuck912/Self-Correction-Human-Parsing, networks/AugmentCE2P.py), by rule."""
+    """Names and shapes of the published networks (GoGoDuck912/Self-Correction-Human-Parsing, AugmentCE2P.py)."""
     names: dict[str, tuple[int, ...]] = {}
     for number, (inputs, outputs) in enumerate(((3, 64), (64, 64), (64, 128)), 1):
         names |= {f"conv{number}.weight": (outputs, inputs, 3, 3), **norm(f"bn{number}", outputs)}
     inputs = 128
     for stage, (planes, blocks) in enumerate(((64, 3), (128, 4), (256, 23), (512, 3)), 1):
         for block in range(blocks):
-            at = f"layer{stage}.{block}"
+            prefix = f"layer{stage}.{block}"
             shapes = ((planes, inputs, 1), (planes, planes, 3), (4 * planes, planes, 1))
             for number, (outputs, channels, size) in enumerate(shapes, 1):
-                names |= {f"{at}.conv{number}.weight": (outputs, channels, size, size)}
-                names |= norm(f"{at}.bn{number}", outputs)
+                names |= {f"{prefix}.conv{number}.weight": (outputs, channels, size, size)}
+                names |= norm(f"{prefix}.bn{number}", outputs)
             if block == 0:
-                names |= convolved(f"{at}.downsample", inputs, 4 * planes)
+                names |= convolved(f"{prefix}.downsample", inputs, 4 * planes)
             inputs = 4 * planes
-    for place in range(4):
-        names |= {f"context_encoding.stages.{place}.1.weight": (512, 2048, 1, 1)}
-        names |= norm(f"context_encoding.stages.{place}.2", 512)
+    for level in range(4):
+        names |= {f"context_encoding.stages.{level}.1.weight": (512, 2048, 1, 1)}
+        names |= norm(f"context_encoding.stages.{level}.2", 512)
     names |= convolved("context_encoding.bottleneck", 2048 + 4 * 512, 512, 3)
     for number, channels in enumerate((256, 512, 1024), 1):
         names |= convolved(f"edge.conv{number}", channels, 256)
@@ -56,14 +53,14 @@ def schp_names(labels: int) -> dict[str, tuple[int, ...]]:
     return names | {"fushion.3.weight": (labels, 256, 1, 1), "fushion.3.bias": (labels,)}
 
 
-def test_names_and_shapes_are_the_published_networks() -> None:
+def test_names_and_shapes_are_those_of_the_published_networks() -> None:
     with torch.device("meta"):
         state = Ce2p(20, "resnet101").state_dict()
-    found = {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
-    assert found == schp_names(20)
+    shapes = {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    assert shapes == schp_names(20)
 
 
-def test_a_published_file_loads_whole(tmp_path: Path) -> None:
+def test_a_published_checkpoint_loads_completely(tmp_path: Path) -> None:
     state = {f"module.{name}": torch.rand(shape) - 0.5 for name, shape in schp_names(7).items()}
     torch.save({"state_dict": state, "epoch": 149}, tmp_path / "schp.pth")
     network = Ce2p(7, "resnet101")
@@ -76,12 +73,12 @@ def test_a_published_file_loads_whole(tmp_path: Path) -> None:
 
 
 def test_inplace_abn_by_hand(tmp_path: Path) -> None:
-    """(x - mean) / sqrt(var + eps) * (|weight| + eps) + bias, then a leaky ReLU of slope .01."""
+    """(x - mean) / sqrt(var + eps) * (|weight| + eps) + bias, then a leaky ReLU of slope 0.01."""
     torch.manual_seed(0)
     network = Ce2p(5)
     state = network.state_dict()
     weight, bias, mean, var = torch.randn(32), torch.randn(32), torch.randn(32), torch.rand(32) + 0.1
-    weight[:4] = torch.tensor([0.0, -0.0, 1e-5, -1e-5])  # where eps is all, or half, of the scale
+    weight[:4] = torch.tensor([0.0, -0.0, 1e-5, -1e-5])  # eps is all, or half, of the scale
     entries = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
     torch.save(state | {f"fushion.1.{name}": value for name, value in entries.items()}, tmp_path / "abn.pth")
     load_parsing_weights(network, tmp_path / "abn.pth")
@@ -93,7 +90,7 @@ def test_inplace_abn_by_hand(tmp_path: Path) -> None:
     torch.testing.assert_close(layer(x), F.leaky_relu(scaled, 0.01), rtol=1e-4, atol=1e-5)
 
 
-def test_own_files_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_own_weights_are_not_converted(tmp_path: Path) -> None:
     network, other = Ce2p(5), Ce2p(5)
     with torch.no_grad():
         network.bn1.weight.neg_()
@@ -102,7 +99,7 @@ def test_own_files_are_taken_as_they_are(tmp_path: Path) -> None:
     assert torch.equal(other.bn1.weight, network.bn1.weight)
 
 
-def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_parsing_weights(Ce2p(5), tmp_path / "five.safetensors")
     with pytest.raises(UserError, match=r"got 4 of another shape \(decoder.conv4.bias \(5,\), not \(6,\)"):
         load_parsing_weights(Ce2p(6), tmp_path / "five.safetensors")
@@ -119,18 +116,6 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
             return Path.mkdir, (tmp_path / "owned",)
 
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"conv1.weight": Evil()}))
-    with pytest.raises(UserError, match=r"evil.pth: (refused: not plain tensors|not a file of weights)"):
+    with pytest.raises(UserError, match=r"evil.pth: (refused: not plain tensors|not a checkpoint)"):
         load_parsing_weights(Ce2p(5), tmp_path / "evil.pth")
     assert not (tmp_path / "owned").exists()
-
-
-def test_a_folder_describes_its_parser(tmp_path: Path) -> None:
-    save_parser(tmp_path, Ce2p(4), ("background", "a", "b", "c"), backbone="narrow", side=64)
-    assert load_parser(tmp_path, COCO17).labels == ("a", "b", "c")
-    text = (tmp_path / "parser.yaml").read_text()
-    (tmp_path / "parser.yaml").write_text(text.replace("backbone: narrow", "backbone: wide"))
-    with pytest.raises(UserError, match=r"unknown backbone: expected one of narrow, resnet50, resnet101, got 'wide'"):
-        load_parser(tmp_path, COCO17)
-    (tmp_path / "parser.yaml").write_text(text.replace("[a, b, c]", "[a, b]"))
-    with pytest.raises(UserError, match=r"weights of another network"):
-        load_parser(tmp_path, COCO17)

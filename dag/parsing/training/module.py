@@ -16,7 +16,7 @@ from dag.parsing.training.crops import PartCrops
 from dag.parsing.training.loss import parsing_loss
 from dag.parsing.training.metrics import confusion_matrix
 
-PHOTOMETRIC = {"brightness": 0.15, "contrast": 0.25, "colour": 0.15}
+PHOTOMETRIC = {"brightness": 0.15, "contrast": 0.25, "color": 0.15}
 WARMUP_FRACTION = 0.15
 """Fraction of the steps with a rising learning rate, before cosine annealing (Smith & Topin, 2019)."""
 

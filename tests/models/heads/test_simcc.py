@@ -1,4 +1,4 @@
-"""SimCC against the peers' metrics, and its own way there and back."""
+"""The SimCC head against reference outputs of mmpose, and its decoding, flipping and loss."""
 
 import numpy as np
 import pytest
@@ -17,51 +17,53 @@ def head():
     return SimccHead(8, 17, input_hw=INPUT_HW)
 
 
-def certain(head: SimccHead, xy: torch.Tensor) -> torch.Tensor:
-    """Logits of a head that knows the ground truth as well as its targets say it."""
+def exact_logits(head: SimccHead, xy: torch.Tensor) -> torch.Tensor:
+    """Logits whose softmax is the target."""
     return torch.cat(head.targets(xy)[0], -1).log()
 
 
-def places(count: int) -> torch.Tensor:
-    share = torch.rand(count, 17, 2, generator=torch.Generator().manual_seed(1))
-    return 10 + share * torch.tensor([INPUT_HW[1] - 21.0, INPUT_HW[0] - 21.0])
+def random_keypoints(count: int) -> torch.Tensor:
+    fraction = torch.rand(count, 17, 2, generator=torch.Generator().manual_seed(1))
+    return 10 + fraction * torch.tensor([INPUT_HW[1] - 21.0, INPUT_HW[0] - 21.0])
 
 
-def test_targets_are_mmposes(head, real_data):
+def test_targets_equal_mmpose(head, real_data):
     golden = np.load(real_data / "golden/heatmap_encoding.npz")
     (x, y), inside = head.targets(torch.from_numpy(golden["keypoints_input_xy"]))
-    asked = inside.numpy() & (golden["labelled"] > 0)
-    np.testing.assert_array_equal(asked, golden["simcc_weight"][:, 0] > 0)
-    for found, expected in ((x, golden["simcc_x"]), (y, golden["simcc_y"])):
-        np.testing.assert_allclose(found.numpy()[asked], expected[:, 0][asked], rtol=1e-6)
+    supervised = inside.numpy() & (golden["labelled"] > 0)
+    np.testing.assert_array_equal(supervised, golden["simcc_weight"][:, 0] > 0)
+    for target, expected in ((x, golden["simcc_x"]), (y, golden["simcc_y"])):
+        np.testing.assert_allclose(target.numpy()[supervised], expected[:, 0][supervised], rtol=1e-6)
 
 
-def test_decoding_finds_the_truth_to_a_quarter_pixel(head):
-    xy = places(4)
-    found, score = head.decode(certain(head, xy), INPUT_HW)
-    assert (found - xy).abs().max() <= 0.25 + 1e-4
+def test_decoding_is_accurate_to_a_quarter_pixel(head):
+    xy = random_keypoints(4)
+    predicted, score = head.decode(exact_logits(head, xy), INPUT_HW)
+    assert (predicted - xy).abs().max() <= 0.25 + 1e-4
     torch.testing.assert_close(score, torch.full_like(score, 0.9))
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_coordinates_with_a_gradient(head, soft):
-    logits = (100 * certain(head, places(1))).requires_grad_()
-    xy, _ = head.locate(logits, INPUT_HW, soft=soft)
+def test_differentiable_decoding(head, soft):
+    logits = (100 * exact_logits(head, random_keypoints(1))).requires_grad_()
+    xy, _ = head.decode_differentiable(logits, INPUT_HW, soft=soft)
     torch.testing.assert_close(xy, head.decode(logits, INPUT_HW)[0], atol=1e-3, rtol=0)
-    head.locate(certain(head, places(1)).requires_grad_(), INPUT_HW, soft=soft)[0].sum().backward()
+    head.decode_differentiable(exact_logits(head, random_keypoints(1)).requires_grad_(), INPUT_HW, soft=soft)[
+        0
+    ].sum().backward()
 
 
-def test_mirrored_logits_come_back(head):
-    flip_index, xy = torch.from_numpy(COCO17.flip_index), places(3)
-    there = torch.stack([INPUT_HW[1] - 1 - xy[..., 0], xy[..., 1]], -1)[:, flip_index]
-    back = head.mirror(certain(head, there), flip_index)
-    assert (head.decode(back, INPUT_HW)[0] - xy).abs().max() <= 0.5
+def test_logits_of_a_flipped_crop_are_flipped_back(head):
+    flip_index, xy = torch.from_numpy(COCO17.flip_index), random_keypoints(3)
+    flipped_xy = torch.stack([INPUT_HW[1] - 1 - xy[..., 0], xy[..., 1]], -1)[:, flip_index]
+    flipped_back = head.mirror(exact_logits(head, flipped_xy), flip_index)
+    assert (head.decode(flipped_back, INPUT_HW)[0] - xy).abs().max() <= 0.5
 
 
-def test_loss_is_least_at_the_truth_and_ignores_the_unlabelled(head):
-    xy, labelled = places(2), torch.ones(2, 17, dtype=torch.bool)
-    assert head.loss(certain(head, xy), xy, labelled, INPUT_HW).item() == pytest.approx(0, abs=1e-7)
-    wrong = certain(head, xy + 3)
+def test_loss_is_minimal_at_the_ground_truth_and_ignores_unlabelled_joints(head):
+    xy, labelled = random_keypoints(2), torch.ones(2, 17, dtype=torch.bool)
+    assert head.loss(exact_logits(head, xy), xy, labelled, INPUT_HW).item() == pytest.approx(0, abs=1e-7)
+    wrong = exact_logits(head, xy + 3)
     by_hand = 0.0
     for bins in head.bins:
         high, low = 0.9, 0.1 / (bins - 1)
