@@ -1,7 +1,9 @@
-"""Spatial attention (Eq. 2): the fused form of dag.attention against the explicit N x N form, forward + backward.
+"""Spatial attention (Eq. 2): fused implementation of dag.attention against the explicit N x N matrix.
 
-Features of HRNet-W32 at 256 x 192: 32 channels, 64 x 48 places. Goals: fused at least 2x faster, at most 1/5 of the
-peak memory, no N x N matrix in memory. Run: python benchmarks/attention.py
+    python benchmarks/attention.py
+
+Forward and backward pass on features of HRNet-W32 at 256 x 192: 32 channels, 64 x 48 positions. Targets: the fused
+implementation is at least twice as fast, needs at most 1/5 of the peak memory and materialises no N x N matrix.
 """
 
 import argparse
@@ -21,12 +23,12 @@ CHANNELS, HEIGHT, WIDTH = 32, 64, 48
 
 
 class ExplicitSpatialAttention(SpatialAttention):
-    """The same with the N x N matrix written out."""
+    """Spatial attention with an explicit N x N matrix."""
 
     def forward(self, features: Tensor) -> Tensor:
         query, key, value = (layer(features).flatten(2) for layer in (self.query, self.key, self.value))
-        share = (key.transpose(1, 2) @ query).softmax(-1)
-        return (value @ share.transpose(1, 2)).reshape(features.shape)
+        weights = (key.transpose(1, 2) @ query).softmax(-1)
+        return (value @ weights.transpose(1, 2)).reshape(features.shape)
 
 
 FORMS = {"fused": SpatialAttention, "explicit": ExplicitSpatialAttention}
@@ -39,7 +41,7 @@ def step(module: SpatialAttention, batch: int) -> None:
 
 
 def seconds(batch: int, rounds: int) -> dict[str, float]:
-    """Median time of a step of each form, taken in turns so that both meet the same neighbours."""
+    """Median time of a step of each form, run alternately so that the load of the machine affects both."""
     modules = {name: form(CHANNELS) for name, form in FORMS.items()}
     times: dict[str, list[float]] = {name: [] for name in FORMS}
     for _ in range(rounds + 1):
@@ -51,13 +53,13 @@ def seconds(batch: int, rounds: int) -> dict[str, float]:
 
 
 def peak_mib(form: str, batch: int) -> float:
-    """What one step adds to the peak memory of a process of its own that has done a small step before."""
+    """Increase of the peak memory by one step, in a separate process after a small warm-up step."""
     command = [sys.executable, __file__, "--peak-of", form, "--batch", str(batch)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def report_peak(form: str, batch: int) -> None:
-    """Print the MiB that a step adds to this process."""
+    """Print the increase of the peak memory of this process by one step, in MiB."""
     module = FORMS[form](CHANNELS)
     features = torch.randn(1, CHANNELS, 8, 8, requires_grad=True)
     module(features).sum().backward()
@@ -67,7 +69,7 @@ def report_peak(form: str, batch: int) -> None:
 
 
 def peak_kib() -> int:
-    """Largest resident size of this process so far (Linux). getrusage would count the parent's as well."""
+    """Largest resident size of this process so far (Linux). getrusage also counts the parent process."""
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
 
 
@@ -83,15 +85,13 @@ def main() -> None:
     torch.manual_seed(0)
     if arguments.peak_of:
         return report_peak(arguments.peak_of, arguments.batch)
-    places = HEIGHT * WIDTH
-    print(
-        f"{arguments.batch} crops, {CHANNELS} channels, N = {places}, {arguments.threads} threads, forward + backward"
-    )
-    found, peak = seconds(arguments.batch, arguments.rounds), {form: peak_mib(form, arguments.batch) for form in FORMS}
+    positions = HEIGHT * WIDTH
+    print(f"{arguments.batch} crops, {CHANNELS} channels, N = {positions}, {arguments.threads} threads")
+    times, peak = seconds(arguments.batch, arguments.rounds), {form: peak_mib(form, arguments.batch) for form in FORMS}
     for form in FORMS:
-        print(f"{form:>9}: {1000 * found[form]:7.1f} ms a step, peak memory +{peak[form]:6.1f} MiB")
-    print(f"the N x N matrices: {4 * places**2 * arguments.batch / 2**20:.1f} MiB, one a crop")
-    faster, smaller = found["explicit"] / found["fused"], peak["explicit"] / peak["fused"]
+        print(f"{form:>9}: {1000 * times[form]:7.1f} ms per step, peak memory +{peak[form]:6.1f} MiB")
+    print(f"the N x N matrices: {4 * positions**2 * arguments.batch / 2**20:.1f} MiB, one per crop")
+    faster, smaller = times["explicit"] / times["fused"], peak["explicit"] / peak["fused"]
     print(f"fused is {faster:.2f} x as fast with 1/{smaller:.1f} of the memory")
 
 

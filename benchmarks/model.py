@@ -1,9 +1,10 @@
-"""What attention and graph cost, and what channels_last gives: forward passes of HRNet-W32 on the CPU.
+"""Cost of attention and graph, and gain of channels_last: forward passes of HRNet-W32 on the CPU.
 
     python benchmarks/model.py [--rounds 9] [--batch 4]
 
-Both of a pair run in turns in this process, so that both meet the same neighbours; metrics are medians. Goals: ADAM +
-graph add at most 15 % at 192 x 256 and 30 % at 288 x 384; channels_last at least 1.15 times as fast as plain.
+The two models of a pair run alternately in one process, so that the load of the machine affects both; times are
+medians. Targets: ADAM + graph add at most 15 % at 192 x 256 and 30 % at 288 x 384; channels_last is at least 1.15 times
+as fast as the contiguous format.
 """
 
 import statistics
@@ -18,7 +19,7 @@ from dag.models.pose import build_model
 
 
 def medians(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each step, taken in turns; the first round warms up."""
+    """Median milliseconds of each step, run alternately after one warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds + 1):
         for name, step in steps.items():
@@ -29,6 +30,7 @@ def medians(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
 
 
 def forward(model: nn.Module, images: torch.Tensor) -> Callable[[], object]:
+    """A forward pass as a step of `medians`."""
     return lambda: model(images)
 
 
@@ -45,10 +47,10 @@ def main(rounds: int = 9, batch: int = 4) -> None:
             eager = medians({"plain": forward(contiguous, images)}, rounds)["plain"]
             both = {"plain": forward(plain.to(memory_format=torch.channels_last), last)}
             both["dag"] = forward(dag.to(memory_format=torch.channels_last), last)
-            found = medians(both, rounds)
-        added = 100 * (found["dag"] / found["plain"] - 1)
-        ratio = eager / found["plain"]
-        row = f"{eager:.0f} | {found['plain']:.0f} | {ratio:.2f} | {found['dag']:.0f} | {added:.1f} %"
+            times = medians(both, rounds)
+        added = 100 * (times["dag"] / times["plain"] - 1)
+        ratio = eager / times["plain"]
+        row = f"{eager:.0f} | {times['plain']:.0f} | {ratio:.2f} | {times['dag']:.0f} | {added:.1f} %"
         print(f"| {width} x {height} | {row} |")
 
 

@@ -1,4 +1,4 @@
-"""Eq. 1 and 2 as the paper writes them, loops and all, against dag.attention."""
+"""dag.attention against literal implementations of Eq. 1 and 2 of the paper."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ SHAPES = [(2, 3, 5, 7), (1, 8, 9, 4), (3, 5, 1, 6), (2, 4, 8, 6)]
 
 
 def random_weights(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights large enough that the softmax is far from flat."""
+    """Assign weights large enough that the softmax is far from uniform."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
@@ -30,14 +30,13 @@ def features_of(shape: tuple[int, ...], seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).requires_grad_()
 
 
-def assert_same_with_gradients(literal: Tensor, fast: Tensor, features: Tensor, module: nn.Module) -> None:
+def assert_equal_with_gradients(literal: Tensor, fast: Tensor, features: Tensor, module: nn.Module) -> None:
     torch.testing.assert_close(fast, literal, rtol=1e-5, atol=1e-5)
-    towards = torch.randn(fast.shape, generator=torch.Generator().manual_seed(2))
+    grad_outputs = torch.randn(fast.shape, generator=torch.Generator().manual_seed(2))
     inputs = [features, *module.parameters()]
-    for of_fast, of_literal in zip(
-        torch.autograd.grad(fast, inputs, towards), torch.autograd.grad(literal, inputs, towards)
-    ):
-        torch.testing.assert_close(of_fast, of_literal, rtol=1e-4, atol=1e-4)
+    gradients = torch.autograd.grad(fast, inputs, grad_outputs)
+    for gradient, expected in zip(gradients, torch.autograd.grad(literal, inputs, grad_outputs)):
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
 def literal_channel(module: ChannelAttention, features: Tensor) -> Tensor:
@@ -52,16 +51,16 @@ def literal_channel(module: ChannelAttention, features: Tensor) -> Tensor:
 
 
 def literal_spatial(module: SpatialAttention, features: Tensor) -> Tensor:
-    """V softmax(K^T Q)^T, one place at a time."""
+    """V softmax(K^T Q)^T, one position at a time."""
     results = []
     for crop in features:
         query, key, value = (layer(crop[None])[0].flatten(1) for layer in (module.query, module.key, module.value))
-        places = query.shape[1]
+        positions = query.shape[1]
         columns = []
-        for n in range(places):
-            similarity = torch.stack([key[:, n] @ query[:, m] for m in range(places)])
-            share = similarity.exp() / similarity.exp().sum()
-            columns.append(sum(share[m] * value[:, m] for m in range(places)))
+        for n in range(positions):
+            similarity = torch.stack([key[:, n] @ query[:, m] for m in range(positions)])
+            weights = similarity.exp() / similarity.exp().sum()
+            columns.append(sum(weights[m] * value[:, m] for m in range(positions)))
         results.append(torch.stack(columns, 1).reshape(crop.shape))
     return torch.stack(results)
 
@@ -69,16 +68,16 @@ def literal_spatial(module: SpatialAttention, features: Tensor) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_channel_attention_is_equation_1(shape):
     module, features = random_weights(ChannelAttention(shape[1])), features_of(shape)
-    assert_same_with_gradients(literal_channel(module, features), module(features), features, module)
+    assert_equal_with_gradients(literal_channel(module, features), module(features), features, module)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_spatial_attention_is_equation_2(shape):
     module, features = random_weights(SpatialAttention(shape[1])), features_of(shape)
-    assert_same_with_gradients(literal_spatial(module, features), module(features), features, module)
+    assert_equal_with_gradients(literal_spatial(module, features), module(features), features, module)
 
 
-def test_spatial_attention_keeps_nothing_of_n_by_n_for_the_backward_pass():
+def test_spatial_attention_saves_no_n_by_n_matrix_for_the_backward_pass():
     sizes = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
         SpatialAttention(8)(features_of((1, 8, 32, 24)))
@@ -87,28 +86,29 @@ def test_spatial_attention_keeps_nothing_of_n_by_n_for_the_backward_pass():
 
 @pytest.mark.parametrize("fusion", ["parallel", "series"])
 @pytest.mark.parametrize("residual", [False, True])
-def test_adam_joins_both(fusion, residual):
+def test_adam_fuses_both(fusion, residual):
     module, features = (
         random_weights(AdaptiveDiscriminativeAttention(3, fusion=fusion, residual=residual)),
         features_of((2, 3, 5, 7)),
     )
-    by_channel = literal_channel(module.channel, features)
+    channel_weighted = literal_channel(module.channel, features)
     if fusion == "series":
-        joined = literal_spatial(module.spatial, by_channel)
+        combined = literal_spatial(module.spatial, channel_weighted)
     else:
-        joined = torch.cat([by_channel, literal_spatial(module.spatial, features)], 1)
+        combined = torch.cat([channel_weighted, literal_spatial(module.spatial, features)], 1)
     weight, bias = module.fuse.weight[:, :, 0, 0], module.fuse.bias
-    expected = (torch.einsum("oc,bchw->bohw", weight, joined) + bias[:, None, None]).clamp(min=0) + residual * features
-    assert_same_with_gradients(expected, module(features), features, module)
+    fused = torch.einsum("oc,bchw->bohw", weight, combined) + bias[:, None, None]
+    expected = fused.clamp(min=0) + residual * features
+    assert_equal_with_gradients(expected, module(features), features, module)
 
 
-def test_channel_attention_starts_at_the_identity():
+def test_channel_attention_is_initialised_at_the_identity():
     features = features_of((2, 32, 16, 12))
     torch.testing.assert_close(ChannelAttention(32)(features), features, rtol=0.03, atol=0)
 
 
 @pytest.mark.parametrize("options", [{}, {"residual": True}, {"residual": True, "fusion": "series"}])
-def test_adam_starts_at_the_identity_on_rectified_features(options):
+def test_adam_is_initialised_at_the_identity_on_non_negative_features(options):
     features = features_of((2, 32, 16, 12)).relu()
     torch.testing.assert_close(AdaptiveDiscriminativeAttention(32, **options)(features), features, rtol=0.03, atol=0.05)
 
@@ -119,7 +119,7 @@ def test_unknown_fusion():
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 48), (5, 7)])
-def test_center_is_where_the_crop_center_lands(height, width):
+def test_center_feature_is_at_the_centre_of_the_crop(height, width):
     input_wh = 4 * width, 4 * height
     box = np.array([10.0, 20.0, 30.0, 40.0])
     center_input_xy = apply_affine(input_from_image(*crop_from_box(box, input_wh), input_wh), np.array([25.0, 40.0]))
@@ -129,14 +129,14 @@ def test_center_is_where_the_crop_center_lands(height, width):
     assert center_features(features).item() == 1
 
 
-def test_offsets_move_the_center_and_stop_at_the_border():
+def test_offsets_move_the_center_and_are_clamped_to_the_map():
     y, x = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
     features = torch.stack([x, y]).expand(4, 2, 4, 6)
     offsets = torch.tensor([[0, 0], [1, -1], [-1, 1], [9, 9]])
     assert center_features(features, offsets).tolist() == [[3, 2], [4, 1], [2, 3], [5, 3]]
 
 
-def test_offsets_are_drawn_by_the_generator_alone():
+def test_offsets_depend_only_on_the_generator():
     draws = [draw_center_offsets(500, 1, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])

@@ -1,4 +1,4 @@
-"""Hop rings against breadth-first search, Eq. 3 as the paper writes it against dag.graph, and the refinement."""
+"""Hop rings against breadth-first search, dag.graph against a literal Eq. 3, and the refinement of keypoints."""
 
 from collections import deque
 
@@ -10,29 +10,29 @@ from dag.graph import FeatureGuidedMultiHopGCN, MultiHopGraphConv, hop_rings, sa
 from dag.skeleton import COCO17, CROWDPOSE14, Skeleton
 
 SKELETONS = [COCO17, CROWDPOSE14]
-LONELY = Skeleton("lonely", ("a", "b", "c", "d"), (), (("a", "b"), ("b", "c")), (0.1,) * 4)
+ISOLATED = Skeleton("isolated", ("a", "b", "c", "d"), (), (("a", "b"), ("b", "c")), (0.1,) * 4)
 
 
 def distances(skeleton: Skeleton) -> np.ndarray:
-    """Bones between joints by breadth-first search, -1 where there is no way."""
+    """Number of bones between joints by breadth-first search, -1 for unconnected joints."""
     neighbours = {joint: set() for joint in skeleton.joints}
     for a, b in skeleton.bones:
         neighbours[a].add(b)
         neighbours[b].add(a)
-    found = np.full((len(skeleton), len(skeleton)), -1)
+    distance_of = np.full((len(skeleton), len(skeleton)), -1)
     for start, name in enumerate(skeleton.joints):
-        waiting = deque([(name, 0)])
-        while waiting:
-            joint, distance = waiting.popleft()
+        queue = deque([(name, 0)])
+        while queue:
+            joint, distance = queue.popleft()
             index = skeleton.joints.index(joint)
-            if found[start, index] < 0:
-                found[start, index] = distance
-                waiting.extend((other, distance + 1) for other in sorted(neighbours[joint]))
-    return found
+            if distance_of[start, index] < 0:
+                distance_of[start, index] = distance
+                queue.extend((other, distance + 1) for other in sorted(neighbours[joint]))
+    return distance_of
 
 
-@pytest.mark.parametrize("skeleton", [*SKELETONS, LONELY])
-def test_rings_hold_the_joints_at_exactly_k_bones(skeleton):
+@pytest.mark.parametrize("skeleton", [*SKELETONS, ISOLATED])
+def test_rings_connect_joints_exactly_k_bones_apart(skeleton):
     expected = distances(skeleton)
     for k, ring in enumerate(hop_rings(skeleton, 6), start=1):
         np.testing.assert_array_equal(ring.numpy() > 0, expected == k)
@@ -45,7 +45,7 @@ def test_ring_sizes(skeleton, sizes):
     assert [int((ring > 0).sum()) // 2 for ring in hop_rings(skeleton, 6)] == sizes
 
 
-@pytest.mark.parametrize("skeleton", [*SKELETONS, LONELY])
+@pytest.mark.parametrize("skeleton", [*SKELETONS, ISOLATED])
 def test_rings_are_normalised_symmetrically(skeleton):
     for ring in hop_rings(skeleton, 6).double().numpy():
         degree = (ring > 0).sum(1)
@@ -63,7 +63,7 @@ def random_convolution(skeleton: Skeleton, hops: int, inputs: int = 3, outputs: 
 
 
 def literal_multi_hop(convolution: MultiHopGraphConv, nodes: torch.Tensor, rings: torch.Tensor) -> torch.Tensor:
-    """sum_k w_k o (W0 M + W1 M A_k), with M [D, N], an element at a time."""
+    """sum_k w_k o (W0 M + W1 M A_k), with M [D, N], one element at a time."""
     crops = []
     for crop in nodes:
         M = crop.T
@@ -81,17 +81,18 @@ def literal_multi_hop(convolution: MultiHopGraphConv, nodes: torch.Tensor, rings
 
 
 @pytest.mark.parametrize("hops", range(1, 7))
-@pytest.mark.parametrize("skeleton", [*SKELETONS, LONELY])
+@pytest.mark.parametrize("skeleton", [*SKELETONS, ISOLATED])
 def test_multi_hop_convolution_is_equation_3(skeleton, hops):
     convolution = random_convolution(skeleton, hops)
     nodes = torch.randn(1, len(skeleton), 3, generator=torch.Generator().manual_seed(9)).requires_grad_()
     fast = convolution(nodes)
     literal = literal_multi_hop(convolution, nodes, hop_rings(skeleton, hops))
     torch.testing.assert_close(fast, literal, rtol=1e-5, atol=1e-5)
-    towards = torch.randn(fast.shape, generator=torch.Generator().manual_seed(8))
+    grad_outputs = torch.randn(fast.shape, generator=torch.Generator().manual_seed(8))
     inputs = [nodes, *convolution.parameters()]
-    for a, b in zip(torch.autograd.grad(fast, inputs, towards), torch.autograd.grad(literal, inputs, towards)):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    gradients = torch.autograd.grad(fast, inputs, grad_outputs)
+    for gradient, expected in zip(gradients, torch.autograd.grad(literal, inputs, grad_outputs)):
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS)
@@ -104,18 +105,18 @@ def test_one_hop_with_unit_weights_is_the_plain_graph_convolution(skeleton):
     torch.testing.assert_close(convolution(nodes), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_hops_start_with_equal_weights():
+def test_hop_weights_are_initialised_equally():
     assert torch.equal(MultiHopGraphConv(3, 4, hop_rings(COCO17, 5)).hop_weights, torch.full((5, 4, 17), 1 / 5))
 
 
-def test_renaming_the_joints_renames_the_result():
+def test_permuting_the_joints_permutes_the_result():
     convolution = random_convolution(COCO17, 3)
     order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
-    renamed = MultiHopGraphConv(3, 4, hop_rings(COCO17, 3)[:, order][:, :, order])
-    renamed.own, renamed.others = convolution.own, convolution.others
-    renamed.hop_weights.data = convolution.hop_weights.data[:, :, order]
+    permuted = MultiHopGraphConv(3, 4, hop_rings(COCO17, 3)[:, order][:, :, order])
+    permuted.own, permuted.others = convolution.own, convolution.others
+    permuted.hop_weights.data = convolution.hop_weights.data[:, :, order]
     nodes = torch.randn(2, 17, 3)
-    torch.testing.assert_close(renamed(nodes[:, order]), convolution(nodes)[:, order], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(permuted(nodes[:, order]), convolution(nodes)[:, order], rtol=1e-5, atol=1e-5)
 
 
 def test_features_are_sampled_in_the_pixel_index_frame():
@@ -124,7 +125,7 @@ def test_features_are_sampled_in_the_pixel_index_frame():
     torch.testing.assert_close(sample_features(torch.stack([x, y]).expand(2, 2, 6, 9), xy), xy)
 
 
-def test_the_border_goes_on_outside():
+def test_the_border_is_replicated_outside():
     features = torch.arange(6.0).reshape(1, 1, 2, 3)
     xy = torch.tensor([[[-5.0, 0.0], [9.0, 9.0]]])
     assert sample_features(features, xy).flatten().tolist() == [0, 5]
@@ -137,20 +138,20 @@ def case(**options) -> tuple[FeatureGuidedMultiHopGCN, torch.Tensor, torch.Tenso
     return graph, torch.randn(3, 6, 16, 12).requires_grad_(), xy.requires_grad_(), torch.rand(3, 17)
 
 
-def test_refinement_starts_near_the_coordinates_given():
+def test_refinement_is_initialised_near_the_input_coordinates():
     graph, features, xy, peak = case()
-    moved = (graph(features, xy, peak) - xy).abs()
-    assert 0 < moved.max() < 0.2
+    offset = (graph(features, xy, peak) - xy).abs()
+    assert 0 < offset.max() < 0.2
 
 
-def test_every_parameter_learns():
+def test_every_parameter_has_a_gradient():
     graph, features, xy, peak = case()
     (graph(features, xy, peak) ** 2).sum().backward()
     without = [name for name, parameter in graph.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert without == []
 
 
-def test_detach_keeps_the_gradient_from_what_is_given():
+def test_detach_stops_the_gradient_to_the_inputs():
     graph, features, xy, peak = case(detach=True)
     graph(features, xy, peak).sum().backward()
     assert features.grad is None
@@ -161,19 +162,19 @@ def test_detach_keeps_the_gradient_from_what_is_given():
     assert xy.grad.abs().sum() > 0
 
 
-def test_blocks_see_the_features_where_the_joints_have_moved_to():
+def test_features_are_sampled_at_the_moved_joints():
     graph, features, xy, peak = case(blocks=3)
     for offset in graph.offsets:
         torch.nn.init.zeros_(offset.weight)
         offset.bias.data = torch.tensor([1.5, -2.0])
-    seen = []
+    sampled = []
     for gate in graph.gates:
-        gate.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+        gate.register_forward_pre_hook(lambda _, inputs: sampled.append(inputs[1]))
     refined = graph(features, xy, peak)
     torch.testing.assert_close(refined, xy + 3 * torch.tensor([1.5, -2.0]))
-    for block, found in enumerate(seen, start=1):
-        torch.testing.assert_close(found, sample_features(features, xy + block * torch.tensor([1.5, -2.0])))
-    assert len(seen) == 2
+    for block, features_of_block in enumerate(sampled, start=1):
+        torch.testing.assert_close(features_of_block, sample_features(features, xy + block * torch.tensor([1.5, -2.0])))
+    assert len(sampled) == 2
 
 
 def test_parameter_count():

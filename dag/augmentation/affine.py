@@ -1,4 +1,4 @@
-"""HRNet's augmentation as ONE map: which part of the picture a sample shows, turned, stretched and mirrored."""
+"""HRNet's geometric augmentation (flip, rotation, scale, half body) as one affine map."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -68,15 +68,15 @@ def half_body_crop(
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]] | None:
     """Centre and size of a crop round the upper or lower half of a body, at the input's aspect.
 
-    As HRNet's `half_body_transform`: the other half where the wanted one has less than three joints; None for people
+    As HRNet's `half_body_transform`: the other half if the chosen one has less than three joints; None for persons
     with no more than 8 labelled joints.
     """
     if labelled.sum() <= HALF_BODY_JOINTS:
         return None
     lower = np.array([joint.endswith(LOWER_BODY) for joint in skeleton.joints])
     halves = [labelled & ~lower, labelled & lower]
-    wanted, other = halves if upper else halves[::-1]
-    points = xy[wanted if wanted.sum() > 2 else other].astype(float)
+    chosen, other = halves if upper else halves[::-1]
+    points = xy[chosen if chosen.sum() > 2 else other].astype(float)
     extent, aspect = np.ptp(points, axis=0), input_wh[0] / input_wh[1]
     size_wh = np.array([max(extent[0], extent[1] * aspect), max(extent[1], extent[0] / aspect)])
     return points.mean(axis=0), np.maximum(size_wh, 1.0) * HALF_BODY_PADDING

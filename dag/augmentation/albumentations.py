@@ -1,7 +1,7 @@
 """`MaskJoints` and `InstancePaste` for anyone's `albumentations.Compose` (2.0.8, the last release under MIT).
 
-The pipeline's keypoints are everyone's joints, person after person, the target first. What is known of them travels in
-label fields:
+The pipeline's keypoints are the joints of all instances, instance after instance, the target first. Their visibility
+is a label field:
 
     A.Compose(
         [A.Resize(256, 192), MaskJoints(num_joints=17), InstancePaste("pool.arrow", num_joints=17)],
@@ -9,12 +9,11 @@ label fields:
         seed=1,
     )
 
-Fields called `visibility_source` and `occluder` are kept up to date where the pipeline has them. Without `occluder`,
+Fields called `visibility_source` and `occluder` are updated if the pipeline has them. Without `occluder`,
 every occluded joint counts as covered, so that both transforms together cover no more of the target than `max_covered`.
 
-Masks lose what is covered, boxes stay (they hold the whole object), a picture under another name gets the same things
-put on it. Randomness comes from the `Compose`; what is replayed (`A.ReplayCompose`) is the seed, so other pictures can
-be. Frame: albumentations counts pixels as OpenCV does (its flip is `width - 1 - x`), the pixel-index frame of this
+Masks lose covered pixels, boxes stay (they contain the whole object), further images get the same occlusion.
+Randomness comes from the `Compose`; `A.ReplayCompose` replays the seed, so it can occlude other images. Frame: albumentations counts pixels as OpenCV does (its flip is `width - 1 - x`), the pixel-index frame of this
 project. Its flips do not swap left and right joints.
 """
 
@@ -51,7 +50,7 @@ class _Occlude(A.DualTransform):
         self.num_joints = num_joints
 
     @abstractmethod
-    def occlude(self, image: Image, people: Instances, rng: np.random.Generator) -> tuple[Image, Instances]:
+    def occlude(self, image: Image, instances: Instances, rng: np.random.Generator) -> tuple[Image, Instances]:
         """The plain function."""
 
     def get_params(self) -> dict[str, Any]:
@@ -61,10 +60,10 @@ class _Occlude(A.DualTransform):
         columns, image, rows = self._columns(), self._image(kwargs), kwargs.get("keypoints", ())
         if not len(rows):
             return kwargs
-        people = _to_people(rows, columns, self.num_joints)
+        instances = _to_instances(rows, columns, self.num_joints)
 
         def occlude(picture: Image) -> tuple[Image, Instances]:
-            return self.occlude(picture, people, np.random.default_rng(params["seed"]))
+            return self.occlude(picture, instances, np.random.default_rng(params["seed"]))
 
         @cache
         def covered() -> Bool[np.ndarray, "H W"]:
@@ -140,10 +139,10 @@ class MaskJoints(_Occlude):
         self.min_size, self.max_size = min_size, max_size
         self.max_covered = max_covered
 
-    def occlude(self, image: Image, people: Instances, rng: np.random.Generator) -> tuple[Image, Instances]:
+    def occlude(self, image: Image, instances: Instances, rng: np.random.Generator) -> tuple[Image, Instances]:
         return mask_joints(
             image,
-            people,
+            instances,
             rng,
             min_count=self.min_count,
             max_count=self.max_count,
@@ -160,7 +159,7 @@ class InstancePaste(_Occlude):
     name the joint). Its box is not.
 
     Args:
-        pool: cut-out people, or the path of a pool file.
+        pool: cut-out instances, or the path of a pool file.
         num_joints: joints a person.
         min_scale, max_scale, max_rotation, max_covered: as in `paste_instance`.
         p: probability.
@@ -182,10 +181,10 @@ class InstancePaste(_Occlude):
         self.min_scale, self.max_scale = min_scale, max_scale
         self.max_rotation, self.max_covered = max_rotation, max_covered
 
-    def occlude(self, image: Image, people: Instances, rng: np.random.Generator) -> tuple[Image, Instances]:
+    def occlude(self, image: Image, instances: Instances, rng: np.random.Generator) -> tuple[Image, Instances]:
         return paste_instance(
             image,
-            people,
+            instances,
             self._cutouts,
             rng,
             min_scale=self.min_scale,
@@ -195,10 +194,10 @@ class InstancePaste(_Occlude):
         )
 
 
-def _to_people(rows: Float[np.ndarray, "N columns"], columns: dict[str, int], num_joints: int) -> Instances:
+def _to_instances(rows: Float[np.ndarray, "N columns"], columns: dict[str, int], num_joints: int) -> Instances:
     if len(rows) % num_joints:
         raise UserError(
-            "keypoints are not whole people",
+            "keypoints are not whole instances",
             expected=f"a multiple of {num_joints}",
             got=len(rows),
             do="pass every joint of every person and set remove_invisible=False",
@@ -217,14 +216,14 @@ def _to_people(rows: Float[np.ndarray, "N columns"], columns: dict[str, int], nu
 
 
 def _to_rows(
-    people: Instances, rows: Float[np.ndarray, "N columns"], columns: dict[str, int]
+    instances: Instances, rows: Float[np.ndarray, "N columns"], columns: dict[str, int]
 ) -> Float[np.ndarray, "M columns"]:
-    joints = people.visibility.shape[1]
-    new = people.visibility.size // joints - len(rows) // joints
+    joints = instances.visibility.shape[1]
+    new = instances.visibility.size // joints - len(rows) // joints
     rows = np.concatenate([rows] + [rows[:joints]] * new)
-    rows[:, :2] = people.keypoints_xy.reshape(-1, 2)
+    rows[:, :2] = instances.keypoints_xy.reshape(-1, 2)
     for name, column in columns.items():
-        rows[:, column] = getattr(people, name).ravel()
+        rows[:, column] = getattr(instances, name).ravel()
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What happens to a batch on the device: one warp, one jitter, one normalisation."""
+"""Transforms of a batch on the device: affine warp, photometric jitter, normalisation."""
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ def warp_ignore(
     """Ignored blocks of the canvas to the heatmap, nearest; nothing is ignored outside the canvas.
 
     Args:
-        ignore: 1 where people without labels are, one number a block of `stride` x `stride` canvas pixels.
+        ignore: 1 for unlabelled persons, one value for each block of `stride` x `stride` canvas pixels.
         input_from_canvas: pixel-index maps, of pixels.
         size_hw: height and width of the heatmap, whose cells are `stride` x `stride` input pixels.
         stride: pixels a block and a cell.
@@ -47,7 +47,7 @@ def warp_ignore(
 def _grid(
     input_from_canvas: Float[Tensor, "B 2 3"], canvas_hw: tuple[int, int], size_hw: tuple[int, int], stride: float
 ) -> Float[Tensor, "B H W 2"]:
-    """Where each cell of the input looks into the canvas, in grid_sample's units; sizes in cells of `stride` pixels."""
+    """Canvas location of each cell of the input, in grid_sample's units; sizes in cells of `stride` pixels."""
     matrix = input_from_canvas.float()
     linear = torch.linalg.inv_ex(matrix[:, :, :2]).inverse  # inv would wait for the device
     start = -(linear @ matrix[:, :, 2:])
@@ -62,13 +62,13 @@ def _grid(
 
 
 def normalise(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """RGB in 0-1 to what the backbone expects."""
+    """RGB in 0-1 to ImageNet's mean and standard deviation."""
     mean, std = _channels(MEAN, images), _channels(STD, images)
     return (images - mean) / std
 
 
 def denormalise(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """The way back to RGB in 0-1."""
+    """Inverse of `normalise`: RGB in 0-1."""
     return images * _channels(STD, images) + _channels(MEAN, images)
 
 
@@ -80,14 +80,14 @@ def jitter(
     contrast: float,
     color: float,
 ) -> Float[Tensor, "B 3 H W"]:
-    """Change brightness, contrast and the balance of colours, each sample by its own seed.
+    """Change brightness, contrast and colour balance, with a seed for each sample.
 
     Args:
         images: normalised inputs.
-        seeds: one a sample, such as (seed, epoch, person id): the batch that a sample is in does not matter.
-        brightness: up to this share of white is added or taken away.
-        contrast: distances to the mean grey grow or shrink by up to this share.
-        color: each channel grows or shrinks by up to this share.
+        seeds: one for each sample, such as (seed, epoch, person id): independent of the batch.
+        brightness: maximum added or subtracted fraction of white.
+        contrast: maximum relative change of the distance to the mean grey.
+        color: maximum relative change of each channel.
     """
     draws = np.stack([np.random.default_rng(seed).uniform(-1, 1, 5) for seed in seeds])
     numbers = torch.from_numpy(draws.astype(np.float32)).to(images.device)[:, :, None, None]

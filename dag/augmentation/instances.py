@@ -1,4 +1,4 @@
-"""Everyone in a crop, and what happens to their labels when something covers them."""
+"""Instances in a crop, and how their labels change when they are covered."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from dag.annotation import Occluder, Source, Visibility
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """Everyone in a crop; person 0 is the target.
+    """P person instances in a crop; instance 0 is the target.
 
     Attributes:
         keypoints_xy: pixels of the crop, pixel-index frame; 0, 0 where unlabelled.
@@ -23,46 +23,46 @@ class Instances:
     occluder: Int8[np.ndarray, "P J"]
 
 
-def under(people: Instances) -> Bool[np.ndarray, " J"]:
-    """Labelled joints of the target that an object or another person lies on, whoever put it there."""
-    by_something = (people.occluder[0] == Occluder.OBJECT) | (people.occluder[0] == Occluder.PERSON)
-    return by_something & (people.visibility[0] > 0)
+def covered_joints(instances: Instances) -> Bool[np.ndarray, " J"]:
+    """Labelled joints of the target that are behind an object or another person, in the image or by augmentation."""
+    by_something = (instances.occluder[0] == Occluder.OBJECT) | (instances.occluder[0] == Occluder.PERSON)
+    return by_something & (instances.visibility[0] > 0)
 
 
-def hide(people: Instances, covered: Bool[np.ndarray, "P J"], occluder: Occluder) -> Instances:
-    """Labelled joints that something covers get its kind; those that were visible become occluded."""
-    covered = covered & (people.visibility > 0)
+def mark_covered(instances: Instances, covered: Bool[np.ndarray, "P J"], occluder: Occluder) -> Instances:
+    """Record `occluder` for covered labelled joints; visible ones become occluded."""
+    covered = covered & (instances.visibility > 0)
     if not covered.any():
-        return people
-    seen = covered & (people.visibility == Visibility.VISIBLE)
+        return instances
+    visible = covered & (instances.visibility == Visibility.VISIBLE)
     return Instances(
-        people.keypoints_xy,
-        np.where(seen, np.int8(Visibility.OCCLUDED), people.visibility),
-        np.where(seen, np.int8(Source.PASTED), people.visibility_source),
-        np.where(covered, np.int8(occluder), people.occluder),
+        instances.keypoints_xy,
+        np.where(visible, np.int8(Visibility.OCCLUDED), instances.visibility),
+        np.where(visible, np.int8(Source.PASTED), instances.visibility_source),
+        np.where(covered, np.int8(occluder), instances.occluder),
     )
 
 
-def cover(people: Instances, covered: Bool[np.ndarray, "P J"]) -> Instances:
-    """What a pasted person covers: the target's joints are occluded, the joints of others leave."""
+def cover_by_instance(instances: Instances, covered: Bool[np.ndarray, "P J"]) -> Instances:
+    """Labels under a pasted instance: the target's joints are occluded, joints of others become unlabelled."""
     others, target = covered.copy(), np.zeros_like(covered)
     others[0], target[0] = False, covered[0]
-    people = hide(people, target, Occluder.PERSON)
+    instances = mark_covered(instances, target, Occluder.PERSON)
     return Instances(
-        np.where(others[..., None], 0.0, people.keypoints_xy),
-        np.where(others, np.int8(Visibility.UNLABELLED), people.visibility),
-        np.where(others, np.int8(Source.NONE), people.visibility_source),
-        np.where(others, np.int8(Occluder.UNKNOWN), people.occluder),
+        np.where(others[..., None], 0.0, instances.keypoints_xy),
+        np.where(others, np.int8(Visibility.UNLABELLED), instances.visibility),
+        np.where(others, np.int8(Source.NONE), instances.visibility_source),
+        np.where(others, np.int8(Occluder.UNKNOWN), instances.occluder),
     )
 
 
-def append(people: Instances, one: Instances) -> Instances:
-    """`people`, then `one`."""
+def append(instances: Instances, other: Instances) -> Instances:
+    """`instances`, then `other`."""
     names = ("keypoints_xy", "visibility", "visibility_source", "occluder")
-    return Instances(*(np.concatenate([getattr(people, name), getattr(one, name)]) for name in names))
+    return Instances(*(np.concatenate([getattr(instances, name), getattr(other, name)]) for name in names))
 
 
-def joints_diagonal(people: Instances) -> float:
-    """Diagonal, in pixels, of the box round the target's labelled joints; 0 without any."""
-    xy = people.keypoints_xy[0][people.visibility[0] > 0]
+def joints_diagonal(instances: Instances) -> float:
+    """Diagonal, in pixels, of the box around the target's labelled joints; 0 without labelled joints."""
+    xy = instances.keypoints_xy[0][instances.visibility[0] > 0]
     return float(np.hypot(*np.ptp(xy, axis=0))) if len(xy) else 0.0

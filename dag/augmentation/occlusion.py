@@ -1,12 +1,12 @@
-"""D: occluded training samples, as plain functions on one crop. Randomness is an argument; inputs are never modified.
+"""Data (D): occlusion of training crops, as plain functions. Randomness is an argument; inputs are not modified.
 
-Laws that both functions keep, for every person and joint:
+Invariants of both functions, for every instance and joint:
 
-- Visibility never rises. A visible joint that gets covered becomes `OCCLUDED` with source `PASTED`; a joint that was
-  occluded already keeps its number and source. What lies on top is recorded as its occluder.
-- The target (person 0) keeps the label of every joint: to learn where a occluded joint is, it has to be asked for.
-- No more than `max_covered` of the target's labelled joints come to lie under objects and other people (`under`),
-  whoever put them there: so it holds for both functions together, and for what the image itself hides.
+- Visibility never rises. A covered visible joint becomes `OCCLUDED` with source `PASTED`; an occluded joint keeps its
+  visibility and source. What covers it is recorded as its occluder.
+- The target (instance 0) keeps the label of every joint: the location of occluded joints is the training signal.
+- At most `max_covered` of the target's labelled joints are behind objects and other persons (`covered_joints`),
+  including those that the image itself occludes, so the limit holds for both functions together.
 
 The defaults are the paper's, for a crop of 192 x 256 pixels (docs/occlusion.md).
 """
@@ -20,7 +20,14 @@ from jaxtyping import Bool, Float, UInt8
 
 from dag.annotation import Occluder, Source, Visibility
 from dag.augmentation.blending import blend
-from dag.augmentation.instances import Instances, append, cover, hide, joints_diagonal, under
+from dag.augmentation.instances import (
+    Instances,
+    append,
+    cover_by_instance,
+    covered_joints,
+    joints_diagonal,
+    mark_covered,
+)
 from dag.errors import UserError
 from dag.geometry import apply_affine, at, inside_image, pixel_of
 from dag.pool.pool import Cutout, Pool
@@ -31,7 +38,7 @@ POSITIONS = 8
 
 def mask_joints(
     image: UInt8[np.ndarray, "H W 3"],
-    people: Instances,
+    instances: Instances,
     rng: np.random.Generator,
     *,
     min_count: int = 1,
@@ -41,24 +48,24 @@ def mask_joints(
     max_covered: float = 0.8,
     other_image: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Instances]:
-    """Put rectangles over randomly chosen labelled joints of the target, at most one a joint.
+    """Cover randomly chosen labelled joints of the target with rectangles, at most one for each joint.
 
-    Every rectangle covers the joint that it was drawn for, somewhere inside it, and is filled with noise, a flat colour
-    or a patch of `other_image`. All joints of all people under a rectangle keep their label (occluder `OBJECT`). A
-    rectangle that would cover too much is left out. Where none is drawn, the same image and people come back.
+    Each rectangle contains its joint at a random position and is filled with noise, a flat colour
+    or a patch of `other_image`. Joints of all instances under a rectangle keep their label (occluder `OBJECT`). A
+    rectangle that would cover too much is left out. Without rectangles, the given image and instances are returned.
 
     Args:
         image: RGB crop.
-        people: everyone in the crop.
-        rng: decides everything.
+        instances: all instances in the crop.
+        rng: sole source of randomness.
         min_count, max_count: number of rectangles, both inclusive.
         min_size, max_size: their width and height, in pixels of the crop.
-        max_covered: share of the target's labelled joints, 0-1.
-        other_image: where patches are taken from; None for noise and flat colours only.
+        max_covered: fraction of the target's labelled joints, 0-1.
+        other_image: source of patches; None: noise and flat colours only.
     """
     height, width = image.shape[:2]
-    pixels = pixel_of(people.keypoints_xy)
-    candidates = np.flatnonzero((people.visibility[0] > 0) & inside_image(people.keypoints_xy[0], width, height))
+    pixels = pixel_of(instances.keypoints_xy)
+    candidates = np.flatnonzero((instances.visibility[0] > 0) & inside_image(instances.keypoints_xy[0], width, height))
     count = min(int(rng.integers(min_count, max_count + 1)), len(candidates))
     joints = rng.permutation(candidates)[:count]
     sizes = np.maximum(np.rint(rng.uniform(min_size, max_size, (count, 2))), 1)
@@ -66,19 +73,19 @@ def mask_joints(
     ends = np.minimum(starts + sizes.astype(int), (width, height))
     starts = np.maximum(starts, 0)
     inside = np.all((pixels >= starts[:, None, None]) & (pixels < ends[:, None, None]), axis=-1)
-    free, room = _room(people, max_covered)
-    occluded, covered = None, np.zeros(people.visibility.shape, dtype=bool)
+    free, limit = _coverable(instances, max_covered)
+    occluded, covered = None, np.zeros(instances.visibility.shape, dtype=bool)
     for (left, top), (right, bottom), joints_inside in zip(starts.tolist(), ends.tolist(), inside):
-        if np.count_nonzero((covered[0] | joints_inside[0]) & free) <= room:
+        if np.count_nonzero((covered[0] | joints_inside[0]) & free) <= limit:
             occluded = image.copy() if occluded is None else occluded
             occluded[top:bottom, left:right] = _fill(bottom - top, right - left, other_image, rng)
             covered |= joints_inside
-    return (image, people) if occluded is None else (occluded, hide(people, covered, Occluder.OBJECT))
+    return (image, instances) if occluded is None else (occluded, mark_covered(instances, covered, Occluder.OBJECT))
 
 
 def paste_instance(
     image: UInt8[np.ndarray, "H W 3"],
-    people: Instances,
+    instances: Instances,
     pool: Pool | Sequence[Cutout],
     rng: np.random.Generator,
     *,
@@ -91,57 +98,59 @@ def paste_instance(
     center_xywh: Float[np.ndarray, "4"] | None = None,
     image_path: str | None = None,
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Instances]:
-    """Paste a whole person of the pool: a random one, at a random place, size and rotation.
+    """Paste a random instance of the pool at a random position, size and rotation.
 
-    The pasted person joins `people` as the last one (source `PASTED`; joints outside the crop unlabelled). Joints of
+    The pasted instance is appended to `instances` (source `PASTED`; joints outside the crop unlabelled). Joints of
     the target under it keep their label (occluder `PERSON`); joints of others under it become unlabelled. A few
-    positions are tried, and if each would cover too much, nothing is pasted and the same image and people come back.
+    positions are tried, and if each would cover too much, the given image and instances are returned.
 
     Args:
         image: RGB crop.
-        people: everyone in the crop.
-        pool: cut-out people.
-        rng: decides everything.
+        instances: all instances in the crop.
+        pool: cut-outs.
+        rng: sole source of randomness.
         min_scale, max_scale: the pasted diagonal is .9 times the target's, times a number from this range.
-        max_rotation: degrees, either way.
-        max_covered: share of the target's labelled joints, 0-1.
+        max_rotation: degrees, in both directions.
+        max_covered: fraction of the target's labelled joints, 0-1.
         body_diagonal: diagonal of the target's box in pixels of the crop; None measures its labelled joints.
-        target_mask: the target's pixels. With it, half of the people go behind the target; without, all in front.
-        center_xywh: box in which the pasted person's centre lies, in pixels of the crop; None is the whole crop.
-        image_path: the crop's own image, whose people are not pasted while the pool has others.
+        target_mask: the target's pixels. With a mask, half of the pasted instances are behind the target; without, all are in front.
+        center_xywh: box of the pasted centre, in pixels of the crop; None is the whole crop.
+        image_path: the crop's own image; its instances are pasted only if the pool has no others.
 
     Raises:
-        UserError: the pool is empty or its people have another number of joints.
+        UserError: the pool is empty, or its instances have another number of joints.
     """
-    cutout = _draw(pool, image_path, people.visibility.shape[1], rng)
-    diagonal = joints_diagonal(people) if body_diagonal is None else body_diagonal
+    cutout = _draw(pool, image_path, instances.visibility.shape[1], rng)
+    diagonal = joints_diagonal(instances) if body_diagonal is None else body_diagonal
     nearer = target_mask if target_mask is not None and rng.random() < 0.5 else None
     if diagonal <= 0:
-        return image, people
+        return image, instances
     if center_xywh is None:
         center_xywh = np.array([0.0, 0.0, image.shape[1] - 1.0, image.shape[0] - 1.0])
-    free, room = _room(people, max_covered)
+    free, limit = _coverable(instances, max_covered)
     unit = PASTED_SIZE * diagonal / math.hypot(*cutout.parts.shape)
     for size, turn, *place in rng.random((POSITIONS, 4)).tolist():
         scale = unit * (min_scale + size * (max_scale - min_scale))
         rotation = math.radians((2 * turn - 1) * max_rotation)
         crop_from_cutout = _placement(cutout, center_xywh[:2] + center_xywh[2:] * place, scale, rotation)
         covered = (
-            at(cutout.rgba[..., 3], apply_affine(cv2.invertAffineTransform(crop_from_cutout), people.keypoints_xy))
+            at(cutout.rgba[..., 3], apply_affine(cv2.invertAffineTransform(crop_from_cutout), instances.keypoints_xy))
             >= 128
         )
         if nearer is not None:
-            covered &= ~at(nearer, people.keypoints_xy)
-        covered &= people.visibility > 0
-        if np.count_nonzero(covered[0] & free) <= room:
+            covered &= ~at(nearer, instances.keypoints_xy)
+        covered &= instances.visibility > 0
+        if np.count_nonzero(covered[0] & free) <= limit:
             pasted = _pasted(cutout, crop_from_cutout, image.shape[:2], nearer)
-            return blend(image, cutout.rgba, crop_from_cutout, nearer), append(cover(people, covered), pasted)
-    return image, people
+            return blend(image, cutout.rgba, crop_from_cutout, nearer), append(
+                cover_by_instance(instances, covered), pasted
+            )
+    return image, instances
 
 
-def _room(people: Instances, max_covered: float) -> tuple[Bool[np.ndarray, " J"], float]:
-    """Labelled joints of the target that nothing lies on, and how many of them may be covered."""
-    labelled, taken = people.visibility[0] > 0, under(people)
+def _coverable(instances: Instances, max_covered: float) -> tuple[Bool[np.ndarray, " J"], float]:
+    """Uncovered labelled joints of the target, and how many of them may be covered."""
+    labelled, taken = instances.visibility[0] > 0, covered_joints(instances)
     return labelled & ~taken, max_covered * np.count_nonzero(labelled) - np.count_nonzero(taken)
 
 
@@ -160,14 +169,14 @@ def _fill(
 
 
 def check_pool(pool: Pool | Sequence[Cutout]) -> None:
-    """Raise a UserError that says why, if there is nobody to paste."""
+    """Raise a UserError with the rejection reasons if the pool is empty."""
     if len(pool) == 0:
         rejected = pool.rejected if isinstance(pool, Pool) else {}
         reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items() if count)
         raise UserError(
-            "the pool is empty, there is nobody to paste",
+            "the instance pool is empty",
             where=getattr(pool, "path", None),
-            got=f"{sum(rejected.values())} people rejected ({reasons})" if reasons else None,
+            got=f"{sum(rejected.values())} persons rejected ({reasons})" if reasons else None,
             do="loosen `pool` in params.yaml or set cache.paste_instance.p to 0",
         )
 
@@ -182,7 +191,7 @@ def _draw(pool: Pool | Sequence[Cutout], image_path: str | None, joints: int, rn
         cutout = pool[(first + step) % len(pool)]
     if len(cutout.visibility) != joints:
         raise UserError(
-            "the pool's people have other joints",
+            "the pool's instances have another number of joints",
             where=getattr(pool, "path", None),
             expected=joints,
             got=len(cutout.visibility),
@@ -212,4 +221,4 @@ def _pasted(
     source = np.where(labelled, np.int8(Source.PASTED), np.int8(Source.NONE))
     visibility = np.where(labelled, cutout.visibility, np.int8(Visibility.UNLABELLED))
     one = Instances(np.where(labelled[..., None], xy, 0.0), visibility, source, np.zeros_like(visibility))
-    return one if nearer is None else hide(one, at(nearer, one.keypoints_xy), Occluder.PERSON)
+    return one if nearer is None else mark_covered(one, at(nearer, one.keypoints_xy), Occluder.PERSON)

@@ -1,4 +1,4 @@
-"""Joints masked anew in every epoch: drawn for the network's input, painted on the device once the crop is warped."""
+"""Online mask joints, resampled every epoch: drawn for the network's input, painted on the device after the warp."""
 
 import numpy as np
 import torch
@@ -15,15 +15,18 @@ SIZES_HEIGHT = 256
 
 
 def draw_masks(
-    people: Instances, seed: tuple[int, ...], input_wh: tuple[int, int], other_image: UInt8[np.ndarray, "h w 3"] | None
+    instances: Instances,
+    seed: tuple[int, ...],
+    input_wh: tuple[int, int],
+    other_image: UInt8[np.ndarray, "h w 3"] | None,
 ) -> tuple[UInt8[np.ndarray, "H W 4"], Instances]:
-    """What `mask_joints` would paint on an input that is not there yet, and the people behind it.
+    """What `mask_joints` would paint on the network's input, before the input exists, and the occluded instances.
 
     Args:
-        people: in pixels of the input; not modified.
-        seed: decides everything, as a generator made of it would.
+        instances: in pixels of the input; not modified.
+        seed: of the random generator.
         input_wh: width and height in pixels.
-        other_image: where patches are taken from; None for noise and flat colours only.
+        other_image: source of patches; None: noise and flat colours only.
 
     Returns:
         RGB, and 255 where painted; zeros elsewhere.
@@ -32,12 +35,12 @@ def draw_masks(
     smallest, largest = (size * height / SIZES_HEIGHT for size in SIZES)
     (on_black, masked), (on_white, _) = (
         mask_joints(
-            np.full((height, width, 3), grey, np.uint8), people, np.random.default_rng(seed),
+            np.full((height, width, 3), grey, np.uint8), instances, np.random.default_rng(seed),
             min_size=smallest, max_size=largest, other_image=other_image,
         )
         for grey in (0, 255)
     )  # fmt: skip
-    # What is the same on black and on white has been painted.
+    # Painted pixels are equal on black and on white.
     painted = on_black[..., 0] == on_white[..., 0]
     return np.concatenate([on_black, painted[..., None] * np.uint8(255)], axis=-1), masked
 

@@ -68,7 +68,7 @@ class PersonCrops(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, int(self._epoch), self.shards.person_id(index)))
-        chance, which = rng.random(2)  # always both: the share changes nothing else
+        chance, which = rng.random(2)  # always both, so that the fraction changes nothing else
         occluded = chance < self.occluded and self.shards.variants > 0
         crop = self.shards.crop(index, 1 + int(which * self.shards.variants) if occluded else 0)
         mirrored, affine = draw_affine(

@@ -1,4 +1,4 @@
-"""From an image and its person rows to padded crops, clean and occluded."""
+"""Padded person crops of an image, clean and occluded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,8 +37,8 @@ def canvas_from_box(
 
 
 def is_trainable(person: PersonAnnotation) -> bool:
-    """A person with labelled joints and a box that is not empty."""
-    return not person.is_crowd and person.num_keypoints > 0 and bool((person.bbox_xywh[2:] > 0).all())
+    """Whether a person has labelled joints and a non-empty box."""
+    return person.is_evaluated and bool((person.bbox_xywh[2:] > 0).all())
 
 
 def render_person(
@@ -61,15 +61,15 @@ def render_person(
     Args:
         image: the image, RGB.
         person: the target.
-        others: all other rows of the image, crowds too.
-        pool: cut-out people; may be empty where `paste["p"]` is 0.
+        others: all other annotations of the image, including crowds.
+        pool: instance pool; may be empty if `paste["p"]` is 0.
         unlabelled: as `unlabelled_region` of the image.
         other_image: another image, for `mask_joints`.
         input_wh, canvas_wh: width and height in pixels.
         variants: occluded renderings.
         mask: probability `p` and the keywords of `mask_joints`, sizes in canvas pixels.
         paste: probability `p` and the keywords of `paste_instance`.
-        seed: every rendering has its own generator, made of (seed, person id, variant).
+        seed: each rendering is seeded by (seed, person id, variant).
     """
     affine = canvas_from_box(person.bbox_xywh, input_wh, canvas_wh)
     canvas = cv2.warpAffine(image, affine, canvas_wh)
@@ -100,7 +100,7 @@ def _occlude(
     mask: Mapping[str, Any],
     paste: Mapping[str, Any],
 ) -> tuple[UInt8[np.ndarray, "Hc Wc 3"], Instances]:
-    """Toss for both kinds of occlusion until one of them takes place, or cannot: p is 0, or nobody fits."""
+    """Draw both kinds of occlusion until one is applied, at most `REDRAWS` times."""
     mask, paste = dict(mask), dict(paste)
     mask_p, paste_p = mask.pop("p"), paste.pop("p")
     for _ in range(REDRAWS if mask_p or paste_p else 0):

@@ -1,4 +1,4 @@
-"""Training samples straight from the images, without a crop cache. Drawn by (seed, epoch, person) alone.
+"""Training samples straight from the images, without a crop cache, seeded by (seed, epoch, person).
 
 For quick trials, small disks and other people's trainers. A sample costs its JPEG file and little else, which is still
 many times what a cached crop costs; there are no occluded renderings but those that `occlude` makes.
@@ -28,13 +28,13 @@ Occlude = Callable[[np.ndarray, Instances, np.random.Generator], tuple[np.ndarra
 
 
 class PersonImages(Dataset):
-    """The trainable people of a table of person rows, one sample a person and epoch; `set_epoch` before each epoch.
+    """Dataset of the trainable persons of an annotation table; call `set_epoch` before each epoch.
 
     Can be used wherever `dag.cache.batches.PersonCrops` can, with the same `collate`: the canvas is the network's input
     itself, and `input_from_canvas` leaves it alone. The image is read for every sample and warped once.
 
     Args:
-        persons: person rows (parquet).
+        annotations: annotation table (parquet).
         root: data root of the images.
         split: of the rows.
         input_wh: network input, width and height in pixels.
@@ -52,12 +52,12 @@ class PersonImages(Dataset):
         person_id: int.
 
     Raises:
-        UserError: no table of rows, nobody to train on, or (when it is read) an unreadable image.
+        UserError: no annotation table, no persons to train on, or (when it is read) an unreadable image.
     """
 
     def __init__(
         self,
-        persons: str | Path,
+        annotations: str | Path,
         root: str | Path,
         split: str = "train",
         *,
@@ -70,14 +70,14 @@ class PersonImages(Dataset):
         seed: int,
         occlude: Occlude | None = None,
     ):
-        rows, self.skeleton = read_annotations(persons, split)
+        rows, self.skeleton = read_annotations(annotations, split)
         if not any(is_trainable(row) for row in rows):
-            raise UserError("nobody to train on", where=persons, expected="people with labelled joints", got=0)
+            raise UserError("no persons to train on", where=annotations, expected="persons with labelled joints", got=0)
         self.root, self.input_wh, self.seed, self.occlude = root, input_wh, seed, occlude
         self.augment = {"flip": flip, "rotation": rotation, "rotation_p": rotation_p}
         self.augment |= {"scale": scale, "half_body": half_body}
         self._unlabelled = _unlabelled(rows)
-        # Arrays, not rows: loader processes share them, whereas looking at an object copies its page.
+        # Arrays instead of objects: loader processes share their memory; reading an object would copy its page.
         rows = [row for row in rows if not row.is_crowd and row.num_keypoints]
         self._paths = np.array([row.image_path for row in rows])
         self._boxes = np.stack([row.bbox_xywh for row in rows])

@@ -1,6 +1,6 @@
-"""The crop cache's files: a folder of Arrow shards and a manifest.
+"""Files of the crop cache: a folder of Arrow shards and a manifest.
 
-A record batch is a person, its rows are the person's renderings (0 clean, 1.. occluded); a person lies in one shard.
+A record batch is a person; its rows are the renderings (0 clean, 1.. occluded). A person is in one shard.
 """
 
 from collections.abc import Iterable
@@ -109,7 +109,7 @@ def _batch(crops: list[Crop]) -> pa.RecordBatch:
 
 
 class Shards:
-    """A crop cache, memory-mapped: nothing is read before it is asked for. Can be pickled and survives a fork.
+    """A memory-mapped crop cache, read lazily. Can be pickled and survives a fork.
 
     Attributes:
         manifest: the manifest as written by `dag.cache.build.write_cache`.
@@ -189,8 +189,8 @@ class Shards:
             found = path.stat().st_size, reader.num_record_batches
         except (OSError, pa.ArrowInvalid) as error:
             raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
-        wanted = shard["bytes"], shard["instances"]
-        if found != wanted:
-            expected, got = (f"{size} bytes and {people} people" for size, people in (wanted, found))
-            raise UserError("another shard", where=path, expected=expected, got=got, do=AGAIN)
+        expected = shard["bytes"], shard["instances"]
+        if found != expected:
+            texts = [f"{size} bytes and {count} instances" for size, count in (expected, found)]
+            raise UserError("another shard", where=path, expected=texts[0], got=texts[1], do=AGAIN)
         return reader

@@ -1,4 +1,4 @@
-"""The crop cache's work as tasks: one a shard, fixed by rows and parameters, never by who does it."""
+"""Tasks of building the crop cache: one for each shard, determined by annotations and parameters alone."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from dag.image import read_image
 from dag.pool.pool import Pool
 
 LEAST_SHARDS = 16
-"""So that small sets can be shared out, too."""
+"""Minimum number of shards, so that small sets can be divided among workers."""
 
 
 def _code_hash() -> str:
@@ -33,14 +33,14 @@ def _code_hash() -> str:
 
 
 MADE_BY = {"numpy": np.__version__, "opencv": cv2.__version__, "pyarrow": pa.__version__, "code": _code_hash()}
-"""Of this process, when it started: a worker that lives longer than a change of the code does other work."""
+"""Code and libraries of this process when it started; a long-lived worker may have older code."""
 
 
 class Plan:
-    """Who is in which shard. Instances follow each other image after image, in the order of the rows.
+    """Assignment of persons to shards, image after image, in the order of the annotations.
 
     Args:
-        rows: all person rows of the split.
+        rows: annotation table of the split.
         canvas_wh, variants: of the renderings.
         shard_mb: megabytes a shard, about; small sets have smaller ones, `LEAST_SHARDS` of them.
 
@@ -52,8 +52,8 @@ class Plan:
     def __init__(self, rows: pa.Table, canvas_wh: tuple[int, int], variants: int, shard_mb: float):
         images = _numbers(rows)
         order = np.argsort(images, kind="stable")
-        self._rows, self._photographs = rows.take(order), images[order]
-        self._starts = np.unique(self._photographs, return_index=True)[1]
+        self._rows, self._image_numbers = rows.take(order), images[order]
+        self._starts = np.unique(self._image_numbers, return_index=True)[1]
         some = (self._rows.slice(start, 1000) for start in range(0, len(rows), 1000))
         trainable = [is_trainable(person) for part in some for person in table_to_annotations(part)]
         targets = np.flatnonzero(trainable)
@@ -65,7 +65,7 @@ class Plan:
 
     def rows(self, shard: int) -> tuple[pa.Table, Int[np.ndarray, " T"]]:
         """All rows of a shard's images, and the numbers of those among them that are rendered."""
-        targets, numbers = self._targets[shard], self._photographs
+        targets, numbers = self._targets[shard], self._image_numbers
         first = int(np.searchsorted(numbers, numbers[targets[0]]))
         last = int(np.searchsorted(numbers, numbers[targets[-1]], side="right"))
         return self._rows.take(np.arange(first, last)), targets - first
@@ -108,16 +108,16 @@ def make_shard(
         rows, targets: as `Plan.rows`.
         others: another image for each image, as `Plan.others`.
         root: data root of the images.
-        pool_path: the pool file; None where nobody is pasted.
+        pool_path: the pool file; None without instance paste.
         render: the keywords of `render_person`.
         digest: the cache's hash; goes into the note beside the shard, from which a later run knows it.
-        made_by: `MADE_BY` of the process that shares out.
+        made_by: `MADE_BY` of the process that divides the work.
 
     Returns:
         Its entry in the manifest.
 
     Raises:
-        UserError: an unreadable image, no room, or a worker with other code than the process that shares out.
+        UserError: an unreadable image, no room, or a worker with other code than the dividing process.
     """
     if made_by != MADE_BY:
         do = "restart the cluster's workers, with the same versions everywhere"
@@ -161,14 +161,14 @@ def _crops(
     """Renderings target after target."""
     for name, group in groupby(enumerate(people), key=lambda entry: entry[1].image_path):
         members = list(group)
-        wanted = [person for number, person in members if number in targets]
-        if not wanted:
+        targets_here = [person for number, person in members if number in targets]
+        if not targets_here:
             continue
         image, together = read_image(root, name), [person for _, person in members]
         other = others[name] if render["mask"]["p"] else name
         other_image = None if other == name else read_image(root, other)
         unlabelled = unlabelled_region(together)
-        for person in wanted:
+        for person in targets_here:
             neighbours = [neighbour for neighbour in together if neighbour is not person]
             yield render_person(
                 image, person, neighbours, pool, unlabelled=unlabelled, other_image=other_image, **render

@@ -1,7 +1,7 @@
-"""The instance pool: every good person of the images, cut out. Order and bytes are the input's.
+"""Building of the instance pool: every suitable person of the images is cut out. Order and bytes follow the input.
 
-A person is judged twice by the same limits: by what its annotation promises, and, if that is good enough for the
-parser to be asked, by what was found.
+The same limits are applied twice: to the best quality that the annotation allows, and, if it passes, to the quality of
+the parsed cut-out.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from dag.pool.quality import RATIOS, Quality, Rejection, measured, promised, rej
 from dag.skeleton import Skeleton
 
 BUNDLE = 8
-"""Images that a worker takes at a time."""
+"""Number of images of a task."""
 
 
 def build_pool(
@@ -45,21 +45,21 @@ def build_pool(
     max_border: float,
     workers: Workers,
 ) -> list[Quality]:
-    """Write the cut-outs of all good people to `path`, in the order of images; the quality of every row, likewise.
+    """Write the cut-outs of all accepted persons to `path` and return the quality of every person, in the order of images.
 
     Args:
         path: the pool file.
-        persons: all rows of the images: neighbours and crowds tell who is who.
+        persons: all annotations of the images; neighbours and crowds are needed to separate persons.
         root: folder of the images.
-        parser: tells people's pixels.
-        skeleton: what the people's joints are.
+        parser: human parser.
+        skeleton: of the annotations.
         min_height ... max_border: see `rejection`.
-        workers: share the images; the bytes are the same for any number.
+        workers: processes among which the images are divided; the bytes are the same for any number.
 
     Raises:
         UserError: an image is missing or unreadable.
     """
-    judge = partial(
+    reject = partial(
         rejection,
         min_height=min_height,
         min_joints=min_joints,
@@ -72,8 +72,8 @@ def build_pool(
     )
     images = by_image(persons)
     bundles = [images[start : start + BUNDLE] for start in range(0, len(images), BUNDLE)]
-    # Workers of a cluster are at work in another folder.
-    tasks = [(bundle, Path(root).resolve(), parser, skeleton, judge) for bundle in bundles]
+    # Workers of a cluster run in another folder.
+    tasks = [(bundle, Path(root).resolve(), parser, skeleton, reject) for bundle in bundles]
     qualities: list[Quality] = []
     rejected: Counter[str] = Counter()
 
@@ -90,7 +90,7 @@ def build_pool(
 
 
 def by_image(persons: Sequence[PersonAnnotation]) -> list[list[PersonAnnotation]]:
-    """Rows of one image together, images in the order of their first row."""
+    """Annotations grouped by image, in the order of each image's first annotation."""
     images: dict[str, list[PersonAnnotation]] = {}
     for person in persons:
         images.setdefault(person.image_path, []).append(person)
@@ -102,10 +102,10 @@ def cut_images(
     root: str | Path,
     parser: HumanParser,
     skeleton: Skeleton,
-    judge: Callable[[Quality], Rejection | None],
+    reject: Callable[[Quality], Rejection | None],
 ) -> list[tuple[Quality, Cutout | None]]:
     """`cut_image` of several."""
-    return [row for people in images for row in cut_image(people, root, parser, skeleton, judge)]
+    return [row for people in images for row in cut_image(people, root, parser, skeleton, reject)]
 
 
 def cut_image(
@@ -113,20 +113,20 @@ def cut_image(
     root: str | Path,
     parser: HumanParser,
     skeleton: Skeleton,
-    judge: Callable[[Quality], Rejection | None],
+    reject: Callable[[Quality], Rejection | None],
 ) -> list[tuple[Quality, Cutout | None]]:
-    """Quality and, where `judge` accepts it, cut-out of each row of one image."""
+    """Quality and, where `reject` accepts it, cut-out of each row of one image."""
     results: list[tuple[Quality, Cutout | None]] = []
     for person in people:
         quality = promised(person, skeleton)
-        results.append((replace(quality, rejection=_unfit(person) or judge(quality)), None))
+        results.append((replace(quality, rejection=_unfit(person) or reject(quality)), None))
     targets = [number for number, (quality, _) in enumerate(results) if quality.rejection is None]
     if not targets:
         return results
     image = read_image(root, people[0].image_path)
     for number, parsed in zip(targets, parser.parse(image, people, targets)):
         quality = measured(people[number], parsed, skeleton)
-        quality = replace(quality, rejection=judge(quality))
+        quality = replace(quality, rejection=reject(quality))
         cutout = cut_out(image, people[number], parsed) if quality.rejection is None else None
         results[number] = (quality, cutout)
     return results
@@ -139,11 +139,11 @@ def _unfit(person: PersonAnnotation) -> Rejection | None:
 
 
 def cut_out(image: UInt8[np.ndarray, "H W 3"], person: PersonAnnotation, parsed: PartMap) -> Cutout:
-    """The person with soft edges, on the smallest rectangle that holds it.
+    """Cut a person out with soft edges, in the smallest rectangle that contains it.
 
     Args:
         image: the image, RGB.
-        parsed: whose `soft_alpha` is not empty.
+        parsed: part map whose `soft_alpha` is not empty.
     """
     alpha = soft_alpha(parsed.parts)
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
@@ -165,7 +165,7 @@ def cut_out(image: UInt8[np.ndarray, "H W 3"], person: PersonAnnotation, parsed:
 
 
 def pool_metrics(qualities: Sequence[Quality]) -> dict[str, Any]:
-    """How many people there were, how many were rejected for what, and the mean metrics of the accepted."""
+    """Number of persons, of accepted and of rejected persons by reason, and the mean quality of accepted persons."""
     accepted = [quality for quality in qualities if quality.rejection is None]
     counts = Counter(quality.rejection for quality in qualities)
     ious = [quality.mask_iou for quality in accepted if quality.mask_iou is not None]

@@ -17,13 +17,13 @@ from dag.skeleton import Skeleton
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """A whole person with soft edges.
+    """A person cut out of an image, with soft edges.
 
     Attributes:
         person_id: the annotation it comes from.
         image_path: its image, relative to the data root.
         rgba: colour (RGB, not premultiplied) and alpha.
-        parts: part labels of the parser's label set, 0 where there is nobody.
+        parts: part labels of the parser's label set, 0 outside the person.
         keypoints_xy: cut-out pixels, pixel-index frame.
         visibility: `Visibility` numbers.
     """
@@ -57,9 +57,9 @@ def write_pool(
 
     Args:
         path: the pool file.
-        cutouts: those that are good enough.
-        skeleton: what their joints are.
-        rejected: number of people left out, by reason; looked at after the last cut-out.
+        cutouts: accepted cut-outs.
+        skeleton: of their joints.
+        rejected: number of rejected persons by reason; read after the last cut-out.
     """
     schema = _schema(skeleton)
     with whole_file(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -76,19 +76,19 @@ def write_pool(
                 "visibility": [cutout.visibility],
             }
             writer.write_batch(pa.record_batch(row, schema=schema))
-        # Only now is it known who was rejected: an empty batch says so.
+        # The rejections are known only now: an empty batch carries them.
         counts = json.dumps({reason: int(count) for reason, count in (rejected or {}).items()})
         empty = pa.RecordBatch.from_pylist([], schema=schema)
         writer.write_batch(empty, custom_metadata={"dag.rejected": counts})
 
 
 class Pool:
-    """A pool file as a read-only sequence of `Cutout`; nothing is read before it is asked for.
+    """A pool file as a read-only, lazily read sequence of `Cutout`.
 
     Attributes:
         path: the file.
-        skeleton: what the joints are.
-        rejected: number of people left out when it was made, by reason.
+        skeleton: of the joints.
+        rejected: number of rejected persons by reason.
 
     Raises:
         UserError: missing file or not a pool.
@@ -109,7 +109,7 @@ class Pool:
         self.skeleton = table_skeleton(self._reader, path)
 
     def __reduce__(self) -> tuple[type["Pool"], tuple[Path]]:
-        """Worker processes open the file again."""
+        """Pickle the path: worker processes open the file again."""
         return Pool, (self.path,)
 
     def __len__(self) -> int:

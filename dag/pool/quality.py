@@ -1,4 +1,4 @@
-"""How good a cut-out person is, and which limit a bad one breaks."""
+"""Quality of cut-outs, and the limits that reject them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,20 +18,14 @@ from dag.masks import PartMap, decode_mask, mask_area
 from dag.skeleton import Skeleton
 
 RATIOS = ("occlusion_ratio", "joints_inside", "ambiguous", "border_ratio", "fragment_ratio", "mask_iou")
-"""Metrics of `Quality` between 0 and 1."""
+"""Fields of `Quality` between 0 and 1."""
 
 TOLERANCE = 0.02
-"""How far outside the mask a joint still counts as inside, in units of the cut-out's height."""
-
-LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-"""Last words of names of joints that nobody turns away: unlabelled, they are occluded or out of the image.
-
-A face may only look away. In a skeleton with other names, joints without a label say nothing.
-"""
+"""Distance from the mask within which a joint counts as inside, in units of the cut-out's height."""
 
 
 class Rejection(StrEnum):
-    """Why a person is not in the pool; the first reason that holds."""
+    """Reason for rejecting a person; the first that applies."""
 
     CROWD = "crowd"
     NO_KEYPOINTS = "no keypoints"
@@ -47,7 +41,7 @@ class Rejection(StrEnum):
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a cut-out is. Of people rejected before parsing: how good their annotation lets it be.
+    """Quality of a cut-out; of persons rejected before parsing, the best quality that the annotation allows.
 
     Attributes:
         person_id: the annotation.
@@ -56,12 +50,12 @@ class Quality:
         visible_joints: number of joints with visibility 2.
         occlusion_ratio: joints that are occluded by something else than the person itself, and unlabelled joints of the
             limbs, over these and the labelled joints.
-        joints_inside: share of the visible joints that lie in the cut-out's largest connected piece, or nearly.
-        ambiguous: share of the cut-out that may be somebody else's.
-        border_ratio: share of the outline that lies on the image's border.
-        fragment_ratio: share of the cut-out outside its largest connected piece.
+        joints_inside: fraction of the visible joints in or near the cut-out's largest connected piece.
+        ambiguous: fraction of the cut-out that may belong to another person.
+        border_ratio: fraction of the outline on the image's border.
+        fragment_ratio: fraction of the cut-out outside its largest connected piece.
         mask_iou: agreement with the annotated mask (intersection over union); None without one.
-        rejection: why it is not in the pool; None for accepted ones.
+        rejection: reason; None for accepted cut-outs.
     """
 
     person_id: int
@@ -89,8 +83,8 @@ def rejection(
     max_ambiguous: float,
     max_border: float,
 ) -> Rejection | None:
-    """The first limit that a cut-out breaks, or None. Limits are named as the metrics of `Quality`."""
-    broken = {
+    """The first limit that a cut-out violates, or None. Limits are named as the fields of `Quality`."""
+    violated = {
         Rejection.TOO_SMALL: quality.height < min_height,
         Rejection.FEW_VISIBLE: quality.visible_joints < min_joints,
         Rejection.OCCLUDED: quality.occlusion_ratio > max_occlusion_ratio,
@@ -100,7 +94,7 @@ def rejection(
         Rejection.TRUNCATED: quality.border_ratio > max_border,
         Rejection.MASK_DISAGREES: quality.mask_iou is not None and quality.mask_iou < min_mask_iou,
     }
-    return next((reason for reason, is_broken in broken.items() if is_broken), None)
+    return next((reason for reason, is_broken in violated.items() if is_broken), None)
 
 
 def promised(person: PersonAnnotation, skeleton: Skeleton) -> Quality:
@@ -139,7 +133,7 @@ def measured(person: PersonAnnotation, parsed: PartMap, skeleton: Skeleton) -> Q
 
 
 def largest_piece(mask: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"], float]:
-    """The largest connected piece of a mask, and the share of the mask outside it."""
+    """The largest connected piece of a mask, and the fraction of the mask outside it."""
     pieces, areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[1:3]
     areas = areas[1:, cv2.CC_STAT_AREA]
     if not len(areas):
@@ -157,8 +151,7 @@ def joints_in(
 
 
 def _occlusion_ratio(person: PersonAnnotation, occluded: Bool[np.ndarray, " J"], skeleton: Skeleton) -> float:
-    limb = np.array([joint.split("_")[-1] in LIMBS for joint in skeleton.joints])
-    missing = limb & (person.visibility == Visibility.UNLABELLED)
+    missing = skeleton.is_limb & (person.visibility == Visibility.UNLABELLED)
     return float((occluded | missing).sum() / max(((person.visibility > 0) | missing).sum(), 1))
 
 

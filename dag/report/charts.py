@@ -10,7 +10,7 @@ from dag.errors import UserError
 from dag.report.plots_page import VEGA_LITE
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Of experiments: told apart by colour-blind people too (Okabe & Ito, Color Universal Design, 2008)."""
+"""Colours of experiments, distinguishable with colour blindness (Okabe & Ito, Color Universal Design, 2008)."""
 
 
 def draw(template: Path, records: Sequence[dict[str, Any]], names: Sequence[str], title: str = "experiment") -> str:

@@ -105,8 +105,8 @@ def _read(name: str, commit: str | None, find: Find, protocol: str | None, outpu
     outputs = results_by_output(found, skeleton)
     if not outputs:
         raise UserError("no predictions", where=f"{name}, {rows.protocol}")
-    wanted = [output] if output else [headline, "heatmap", *outputs]
-    chosen = next((key for key in wanted if key in outputs), None)
+    candidates = [output] if output else [headline, "heatmap", *outputs]
+    chosen = next((key for key in candidates if key in outputs), None)
     if chosen is None:
         raise UserError("no such output", where=name, expected=f"one of {', '.join(outputs)}", got=repr(output))
     return Experiment(name, commit, chosen, rows, outputs[chosen])

@@ -118,14 +118,14 @@ def queue_study(path: Path, params: Path = Path("params.yaml")) -> tuple[list[st
     with Repo(".") as repo:
         there = {name for found in repo.experiments.ls(all_commits=True).values() for name, _ in found}
         there |= {str(task["name"]) for task in repo.experiments.celery_queue.status() if task["status"] != "Failed"}
-    wanted = [run for run in runs if run.experiment not in there]
-    for run in wanted:
+    missing = [run for run in runs if run.experiment not in there]
+    for run in missing:
         changes = [part for key, value in run.changes.items() for part in ("-S", f"{key}={_text(value).strip()}")]
         command = ["dvc", "exp", "run", "--queue", "--name", run.experiment, *changes]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise UserError("DVC did not queue it", where=run.experiment, got=done.stderr.strip().splitlines()[-1])
-    return [run.experiment for run in wanted], [run.experiment for run in runs if run.experiment in there]
+    return [run.experiment for run in missing], [run.experiment for run in runs if run.experiment in there]
 
 
 def _text(value: Any) -> str:

@@ -18,10 +18,10 @@ GROUPS = {
         "AP_L": "AP, persons of more than 96² pixels",
     },
     "Poses by occlusion and crowding": {
-        "AP_hidden_none": "AP, no joint occluded",
-        "AP_hidden_third": "AP, up to 1/3 of the joints occluded",
-        "AP_hidden_two_thirds": "AP, 1/3 to 2/3 occluded",
-        "AP_hidden_most": "AP, more than 2/3 occluded",
+        "AP_occluded_none": "AP, no joint occluded",
+        "AP_occluded_third": "AP, up to 1/3 of the joints occluded",
+        "AP_occluded_two_thirds": "AP, 1/3 to 2/3 occluded",
+        "AP_occluded_most": "AP, more than 2/3 occluded",
         "AP_most_occluded": "AP, most occluded third of the persons",
         "AP_easy": "AP, easy",
         "AP_medium": "AP, medium",
@@ -73,7 +73,7 @@ class Row:
 
 
 def table(counts: Sequence[Counts], samples: Sequence[Samples]) -> dict[str, list[Row]]:
-    """Rows by `GROUPS`; metrics that nobody is there for are left out.
+    """Rows by `GROUPS`; metrics without persons are left out.
 
     Args:
         samples: `resample` of `counts`: the n-th of every experiment is of the same images.

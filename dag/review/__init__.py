@@ -1,1 +1,1 @@
-"""Looking at people and predictions in the FiftyOne App. The only room that imports fiftyone."""
+"""FiftyOne App: browsing annotations and predictions, reviewing relabelled joints. Only this package imports fiftyone."""

@@ -1,4 +1,4 @@
-"""`dag-pose app`: our own database, the dataset, and the FiftyOne App on this machine alone, until told to stop."""
+"""`dag-pose app`: own database, dataset and FiftyOne App on the loopback interface, until stopped."""
 
 import json
 import os
@@ -34,16 +34,16 @@ def serve(
     state_dir: str | Path = ".dag",
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve people and predictions until SIGINT or SIGTERM; then stop the App and the database.
+    """Serve annotations and predictions until SIGINT or SIGTERM; then stop the App and the database.
 
     Nothing is written outside `state_dir`, nothing is sent anywhere, no browser is opened.
 
     Args:
-        persons_path: table of person rows.
-        images_root: what the rows' `image_path` is relative to.
-        predictions_path: table of predictions; without them (None, or no such file yet) only people are shown.
-        annotated_path: table of the rows before relabelling, to be shown beside; left out when None.
-        split: of the rows; all when None.
+        persons_path: annotation table.
+        images_root: folder that `image_path` is relative to.
+        predictions_path: table of predictions; without them (None, or no such file yet) only annotations are shown.
+        annotated_path: annotations before relabelling, shown beside; left out when None.
+        split: of the annotations; all when None.
         address, port: where the App listens.
         database_port: of the database on 127.0.0.1; a free one when None.
         ready: is called with the App's URL once it answers; None prints it.
@@ -52,7 +52,7 @@ def serve(
         UserError: bad input, a port that is taken (before anything is started), no mongod, or it runs already.
     """
     if predictions_path is not None and not Path(predictions_path).exists():
-        print(f"no predictions yet ({predictions_path}): people only; `dvc repro evaluate` makes them", flush=True)
+        print(f"no predictions yet ({predictions_path}): annotations only; `dvc repro` writes them", flush=True)
         predictions_path = None
     inputs = {
         "loader": "instances",
@@ -62,15 +62,17 @@ def serve(
         "annotated": _absolute(annotated_path) if annotated_path else None,
         "split": split,
     }
-    _serve(inputs, address=address, port=port, database_port=database_port, state_dir=state_dir, ready=ready or _say)
+    _serve(
+        inputs, address=address, port=port, database_port=database_port, state_dir=state_dir, ready=ready or _print_url
+    )
 
 
 def serve_experiments(
     experiments: Sequence[str], *, protocol: str | None, output: str | None, port: int, database_port: int | None
 ) -> None:
-    """As `serve`, of what two experiments (`dag.report.experiments.read_experiments`) say of the same people."""
+    """As `serve`, for the predictions of two experiments (`dag.report.experiments.read_experiments`)."""
     inputs = {"loader": "experiments", "experiments": list(experiments), "protocol": protocol, "output": output}
-    _serve(inputs, address="127.0.0.1", port=port, database_port=database_port, state_dir=".dag", ready=_say)
+    _serve(inputs, address="127.0.0.1", port=port, database_port=database_port, state_dir=".dag", ready=_print_url)
 
 
 def serve_review(
@@ -88,17 +90,17 @@ def serve_review(
     state_dir: str | Path = ".dag",
     ready: Callable[[str], None] | None = None,
 ) -> Collected:
-    """As `serve`, of the proposals that wait for a person; every decision is on the disk once the App has saved it.
+    """As `serve`, for pending proposals; a decision is on disk as soon as the App has saved it.
 
-    What an earlier run left uncollected is collected first, what this one decides when it ends.
+    Decisions of an interrupted run are collected first, those of this run at its end.
 
     Args:
         queue_path: table of the relabel stage.
-        persons_path: rows as annotated.
-        reviews_path: file of the decisions.
-        dataset: whose; names the journal in `state_dir`.
-        reviewer: who decides.
-        people: at most so many, the least certain first.
+        persons_path: annotations before relabelling.
+        reviews_path: file of decisions.
+        dataset: name of the journal in `state_dir`.
+        reviewer: name of the reviewer.
+        people: maximum number of persons, the least certain first.
 
     Raises:
         UserError: as `serve`; a line of the reviews is malformed, or they cannot be written.
@@ -111,13 +113,15 @@ def serve_review(
     inputs |= {"reviewer": reviewer, "split": split, "people": people}
     where: dict[str, Any] = {"address": "127.0.0.1", "port": port, "database_port": database_port}
     try:
-        _serve(inputs, **where, state_dir=state_dir, ready=ready or _say, page="review?view=queue", plugins=PLUGIN)
+        _serve(
+            inputs, **where, state_dir=state_dir, ready=ready or _print_url, page="review?view=queue", plugins=PLUGIN
+        )
     finally:
         collected = collect(reviews_path, journal)
     return collected
 
 
-def _say(url: str) -> None:
+def _print_url(url: str) -> None:
     print(f"The App is at {url} (Ctrl-C stops it)", flush=True)
 
 
@@ -134,7 +138,7 @@ def _serve(
 ) -> None:
     check_port(address, port, "--port")
     log = Path(state_dir).resolve() / "fiftyone" / "app.log"
-    with _until_told(), running_database(state_dir, database_port) as database:
+    with _until_signal(), running_database(state_dir, database_port) as database:
         variables = {**database.environment, **({"FIFTYONE_PLUGINS_DIR": str(plugins)} if plugins else {})}
         arguments = {**inputs, "address": address, "port": port, "log": str(log), "mongod": database.pid}
         with _server(arguments, variables) as server:
@@ -174,17 +178,17 @@ def _server(arguments: dict, variables: dict[str, str]) -> Iterator[psutil.Popen
 
 
 @contextmanager
-def _until_told() -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the block, as the orderly end it is; further ones wait until all is stopped."""
+def _until_signal() -> Iterator[None]:
+    """End the block on SIGINT or SIGTERM; further signals are ignored until everything is stopped."""
 
-    def told(number: int, frame: object) -> None:
+    def on_signal(number: int, frame: object) -> None:
         for one in before:
             signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
-        signal.signal(number, told)
+        signal.signal(number, on_signal)
     try:
         yield
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Our own mongod: loopback only, its files below the project, emptied at every start.
 
-FiftyOne's embedded service attaches to any FiftyOne database that runs on the machine; this one is nobody else's.
+FiftyOne's embedded service attaches to any FiftyOne database that runs on the machine; this database is used by nothing else.
 The database is a throw-away view of pipeline files, so nothing in it is worth keeping or migrating.
 """
 
@@ -92,11 +92,11 @@ def check_mongod(mongod: Path) -> Path:
     if not mongod.is_file():
         raise UserError("the database program is missing", where=mongod, do=INSTALL)
     try:
-        asked = subprocess.run([mongod, "--version"], capture_output=True, text=True, timeout=30)
+        version = subprocess.run([mongod, "--version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError("the database program does not run", where=mongod, got=error, do=INSTALL) from None
-    if asked.returncode != 0:
-        found = asked.stderr.strip() or f"exit status {asked.returncode}"
+    if version.returncode != 0:
+        found = version.stderr.strip() or f"exit status {version.returncode}"
         raise UserError("the database program does not run", where=mongod, got=found, do=INSTALL)
     return mongod
 

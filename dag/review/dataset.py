@@ -1,4 +1,4 @@
-"""Person rows and predictions -> a FiftyOne dataset, one sample an image. Rebuilt from files at every start."""
+"""Annotations and predictions as a FiftyOne dataset, one sample for each image, rebuilt from files at every start."""
 
 import gc
 from collections import defaultdict
@@ -37,19 +37,19 @@ def build_dataset(
     annotated: Sequence[PersonAnnotation] = (),
     compared: tuple[str, str] | None = None,
 ) -> fo.Dataset:
-    """A dataset called `name` in the running database; one of that name is replaced.
+    """Create the dataset `name` in the running database, replacing one with that name.
 
-    Fields of a sample: `ground_truth` and one field an output (`fo.Keypoints`, one label a pose, see
-    `prediction_label`), `relabelled`, `as_annotated` (people whose labels were changed, before that), `boxes`,
-    `segmentation`; `image_id`, `people` with keypoints, `occlusion_ratio` of their labelled joints, number of
+    Fields of a sample: `ground_truth` and one field for each output (`fo.Keypoints`, one label for each pose, see
+    `prediction_label`), `relabelled`, `as_annotated` (relabelled persons, before relabelling), `boxes`,
+    `segmentation`; `image_id`, `instances` with keypoints, `occlusion_ratio` of their labelled joints, number of
     `relabelled_joints`, `worst_oks` (lowest of a person, headline output). With `compared`, poses of the second output
-    have `oks_change`, their OKS less that of the first output's pose of the same person, and a sample has the lowest.
+    have `oks_change`, the difference from the OKS of the first output for the same person, and a sample has the lowest.
 
     Args:
-        persons: rows; crowd regions and people without keypoints get a box and no pose.
+        persons: annotations; crowd regions and persons without keypoints get a box and no pose.
         outputs: predictions by name of the output; may be empty.
-        images_root: what `image_path` is relative to.
-        annotated: the rows before relabelling.
+        images_root: folder that `image_path` is relative to.
+        annotated: annotations before relabelling.
         compared: two of the outputs; the second is the headline output.
 
     Raises:

@@ -22,7 +22,7 @@ class Label:
     occluder: str
 
     def is_at(self, other: "Label") -> bool:
-        """Within a tenth of a pixel, which nobody can see."""
+        """Whether both are within a tenth of a pixel, which is invisible."""
         return max(abs(self.x - other.x), abs(self.y - other.y)) < 0.1
 
     def is_same(self, other: "Label") -> bool:

@@ -1,4 +1,4 @@
-"""Fields of a sample and their colours; known without importing FiftyOne."""
+"""Fields of a sample and their colours; imports no FiftyOne."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ OTHER_COLORS = ("#ff5252", "#b388ff", "#ffff00", "#18ffff")
 
 
 def field_colors(outputs: Sequence[str]) -> dict[str, str]:
-    """Colour of every label field; outputs that have none of their own take turns."""
+    """Colour of every label field; outputs without a fixed colour use `OTHER_COLORS` in turn."""
     others = [output for output in outputs if output not in COLORS]
     own = {output: OTHER_COLORS[number % len(OTHER_COLORS)] for number, output in enumerate(others)}
     return {field: {**COLORS, **own}[field] for field in ("ground_truth", *outputs, *GROUND_TRUTH_FIELDS[1:])}

@@ -1,7 +1,7 @@
-"""Handles: a tiny box round a joint, because the App's Annotate tab moves and edits boxes, but no keypoints.
+"""Handles: small detections around joints, because the App's Annotate tab edits detections but not keypoints.
 
-A handle's `label` is the joint, its centre is where the joint is. `kept` is what it was when it was last looked at.
-What the App saves passes through `save`, which turns changed handles into decisions.
+A handle's `label` is the joint and its centre the location of the joint. `kept` is its state at the last save. Samples
+that the App saves pass through `save`, which turns changed handles into decisions.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,14 +19,14 @@ from dag.review.decisions import CHOICES, Joint, Label, decide, make_decision
 from dag.review.labels import Document, document
 
 FIELDS = ("proposed", "annotated")
-TOLD = ("decision", "reviewer", "time")
+DECISION_FIELDS = ("decision", "reviewer", "time")
 DECISIONS = ["queued", "automatic", "accept", "reject", "move", "flag"]
 VISIBILITIES = [each.name.lower() for each in Visibility]
 OCCLUDERS = [each.name.lower() for each in Occluder]
 
 
 def declare(dataset: fo.Dataset) -> None:
-    """Declare the two fields of handles: joints with a proposal, and the labelled others of the same people."""
+    """Declare the two fields of handles: joints with a proposal, and the other labelled joints of the same persons."""
     for field in FIELDS:
         dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
         dataset.add_sample_field(f"{field}.detections.person_id", fo.IntField)
@@ -40,7 +40,7 @@ def declare(dataset: fo.Dataset) -> None:
 
 
 def make_editable(dataset: fo.Dataset, joints: Iterable[str]) -> None:
-    """Tell the Annotate tab what of a handle may be changed: its place, and three attributes."""
+    """Set the label schema of the Annotate tab: location and three attributes of a handle can be changed."""
     proposed = {"type": "str", "component": "radio", "values": DECISIONS}
     fixed = {"type": "str", "component": "text", "read_only": True}
     attributes = [
@@ -59,17 +59,17 @@ def make_editable(dataset: fo.Dataset, joints: Iterable[str]) -> None:
 def make_handle(
     person: PersonAnnotation, joint: Joint, standing: str, decision: Decision | None, **fields: Any
 ) -> Document:
-    """A handle as FiftyOne stores it.
+    """Make a handle, as FiftyOne stores it.
 
     Args:
-        standing: what it says while nobody has decided.
-        decision: the one that stands, if any.
-        fields: of the label, to look at.
+        standing: decision shown before any review.
+        decision: the latest decision, if any.
+        fields: further read-only fields of the label.
     """
     shown, action = joint.origin, decision.action if decision else standing
     if decision and decision.action != "reject" and decision.visibility > 0:
         shown = Label(*decision.label)
-    told = dict(zip(TOLD, (action, decision and decision.reviewer, decision and decision.time)))
+    decided = dict(zip(DECISION_FIELDS, (action, decision and decision.reviewer, decision and decision.time)))
     visibility = decision.visibility if decision and decision.action == "flag" else shown.visibility
     side = min(max(0.05 * person.area**0.5, 6.0), 16.0)
     size = person.image_width, person.image_height
@@ -78,7 +78,7 @@ def make_handle(
         label=joint.name,
         bounding_box=_box(shown, side, size),
         person_id=joint.person_id,
-        **told,
+        **decided,
         visibility=VISIBILITIES[visibility],
         occluder=shown.occluder,
         kept={
@@ -88,16 +88,23 @@ def make_handle(
             "proposed": _row(joint.proposed) if joint.proposed else None,
             "standing": standing,
             "shown": [shown.x, shown.y, visibility, shown.occluder],
-            **told,
+            **decided,
         },
         **fields,
     )
 
 
-def install() -> None:
-    """Have the App's server save samples through `save`, and refuse what an outdated browser sends.
+def patch_sample_routes() -> None:
+    """Replace the App server's functions that read and save a sample: `save` runs on every save.
 
-    FiftyOne tells such a browser what is stored, upon which it overwrites all that differs from what it shows.
+    FiftyOne 1.22.1 offers no supported way: the Annotate tab saves through `server/routes/sample.py`, whose
+    `save_sample` replaces the document in MongoDB without an event or signal. Panel events (`operators/panel.py`:
+    dataset, view, selection, current sample) do not include a save; a plugin operator runs only when the reviewer
+    calls it (the plugin of this package is that second way); MongoDB change streams need a replica set, and neither
+    they nor polling `last_modified_at` can refuse an invalid edit. To be dropped when FiftyOne can edit keypoints.
+
+    Saves of an outdated browser page are refused: FiftyOne would answer with the stored sample, and the browser would
+    then overwrite everything that differs from its page.
     """
     from fiftyone.server.exceptions import DbVersionMismatchError
     from fiftyone.server.routes import sample as routes
@@ -120,46 +127,47 @@ def install() -> None:
 
 
 def save(sample: fo.Sample, write: Callable[[], Any]) -> Any:
-    """Turn what was changed in a sample's handles into decisions, `write` the sample, put the decisions on the disk.
+    """Turn changed handles of a sample into decisions, `write` the sample, append the decisions to the journal.
 
     Raises:
-        ValueError: a change that no label can have, in words for the reviewer; nothing is written then.
+        ValueError: an invalid change, with a text for the reviewer; nothing is written.
     """
     info: Any = sample.dataset.info  # pyright: ignore[reportOptionalMemberAccess]
-    decisions = note(sample, info["reviewer"])
+    decisions = collect_decisions(sample, info["reviewer"])
     result = write()
     if decisions:
         journal.append(info["journal"], decisions)
     return result
 
 
-def note(sample: Any, reviewer: str) -> list[Decision]:
-    """The decisions that a sample's changed handles stand for; the sample shows them from now on.
+def collect_decisions(sample: Any, reviewer: str) -> list[Decision]:
+    """Decisions of a sample's changed handles; the handles are updated to show them.
 
     Raises:
         ValueError: as `save`.
     """
-    handles, stored, found = handles_of(sample), _stored(sample), []
+    handles, stored = handles_of(sample), _stored(sample)
+    decisions: list[Decision] = []
     if sorted(handle.id for handle in handles) != sorted(stored):
         raise ValueError("joints are neither added nor deleted here: choose reject, or the visibility unlabelled")
     for handle in handles:
-        handle.kept = stored[handle.id]  # not what the browser says: to undo, it sends back all of an older handle
+        handle.kept = stored[handle.id]  # not the browser's: undo sends an older handle as a whole
         joint, choice, shown = read_handle(handle, sample.metadata)
         if choice or not shown.is_same(Label(*handle.kept["shown"])):
             action, label = decide(joint, choice, shown)
             decision = make_decision(joint, action, label, reviewer)
             _show(handle, joint, decision, shown, sample.metadata)
             _show_after(sample, joint, label)
-            found.append(decision)
-        for name in TOLD:
+            decisions.append(decision)
+        for name in DECISION_FIELDS:
             handle[name] = handle.kept[name]
     sample.queued = sum(handle.decision == "queued" for handle in handles)
     sample.decided = sum(handle.reviewer is not None for handle in handles)
-    return found
+    return decisions
 
 
 def _stored(sample: Any) -> dict[str, Any]:
-    """What is `kept` of the handles of a sample in the database, by id."""
+    """`kept` of the handles of a sample in the database, by id."""
     stored: dict[str, Any] = {}
     for field in FIELDS:
         view = sample.dataset.select(sample.id)
@@ -173,7 +181,7 @@ def handles_of(sample: Any) -> list[Any]:
 
 
 def read_handle(handle: Any, size: Any) -> tuple[Joint, str | None, Label]:
-    """The joint of a handle, what was chosen for it since it was last looked at, and what it now shows.
+    """Joint of a handle, the decision chosen since the last save, and the label it shows.
 
     Args:
         size: with `width` and `height` of the image.
@@ -183,13 +191,13 @@ def read_handle(handle: Any, size: Any) -> tuple[Joint, str | None, Label]:
     """
     kept = handle.kept
     if (handle.label, handle.person_id) != (kept["joint"], kept["person_id"]):
-        raise ValueError("joints keep their name and their person")
+        raise ValueError("the name and the person of a joint cannot be changed")
     if handle.visibility not in VISIBILITIES or handle.occluder not in OCCLUDERS:
         raise ValueError("choose a visibility and an occluder")
     left, top, width, height = handle.bounding_box
     x, y = (left + width / 2) * size.width - 0.5, (top + height / 2) * size.height - 0.5
     if not inside_image(np.array([[x, y]]), size.width, size.height).all():
-        raise ValueError("a joint has to lie inside the image; choose the visibility unlabelled for one outside")
+        raise ValueError("a joint must be inside the image; choose the visibility unlabelled for one outside")
     joint = Joint(
         kept["person_id"], kept["joint"], Label(*kept["before"]), Label(*kept["proposed"]) if kept["proposed"] else None
     )
@@ -198,23 +206,25 @@ def read_handle(handle: Any, size: Any) -> tuple[Joint, str | None, Label]:
 
 
 def _show(handle: Any, joint: Joint, decision: Decision, shown: Label, size: Any) -> None:
-    """Have the handle show a decision: back at its origin after "reject" and "withdraw"."""
+    """Update the handle to show a decision; after "reject" and "withdraw" it returns to its origin."""
     withdrawn = decision.action == "withdraw"
     back = withdrawn or decision.action == "reject"
     new = joint.origin if back else Label(shown.x, shown.y, decision.visibility, decision.occluder)
     side = handle.bounding_box[2] * size.width
     handle.bounding_box = _box(new, side, (size.width, size.height))
     handle.visibility, handle.occluder = VISIBILITIES[new.visibility], new.occluder
-    told = (handle.kept["standing"], None, None) if withdrawn else (decision.action, decision.reviewer, decision.time)
-    handle.kept = {**handle.kept, "shown": _row(new), **dict(zip(TOLD, told))}
+    decided = (
+        (handle.kept["standing"], None, None) if withdrawn else (decision.action, decision.reviewer, decision.time)
+    )
+    handle.kept = {**handle.kept, "shown": _row(new), **dict(zip(DECISION_FIELDS, decided))}
 
 
 def _show_after(sample: Any, joint: Joint, label: Label) -> None:
     number = sample.dataset.default_skeleton.labels.index(joint.name)
     for pose in sample.after.keypoints:
         if pose.person_id == joint.person_id:
-            place = [(label.x + 0.5) / sample.metadata.width, (label.y + 0.5) / sample.metadata.height]
-            pose.points[number] = place if label.visibility else [float("nan")] * 2
+            location = [(label.x + 0.5) / sample.metadata.width, (label.y + 0.5) / sample.metadata.height]
+            pose.points[number] = location if label.visibility else [float("nan")] * 2
             pose.visibility[number] = VISIBILITIES[label.visibility]
 
 

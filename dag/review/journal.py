@@ -85,10 +85,10 @@ def describe(collected: Collected, reviews: str | Path) -> list[str]:
 def default_reviewer() -> str:
     """git's user.name, else the name of the account."""
     try:
-        asked = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True)
+        answer = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True)
     except OSError:
         return getpass.getuser()
-    return asked.stdout.strip() or getpass.getuser()
+    return answer.stdout.strip() or getpass.getuser()
 
 
 def check_writable(reviews: str | Path, journal: str | Path) -> None:

@@ -1,7 +1,7 @@
 """Instances and predictions as FiftyOne labels, in the form in which FiftyOne stores them.
 
 Going through its label objects takes eight times as long: 44 s instead of 5.4 s for 1,008 images.
-FiftyOne measures in shares of the image, from the corner of the first pixel; our frame starts at that pixel's centre.
+FiftyOne uses fractions of the image size, from the corner of the first pixel; our frame starts at the centre of that pixel.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ Document = dict[str, Any]
 
 def occlusion_class(person: PersonAnnotation) -> str:
     """How much of a person is occluded: "visible", "partly occluded", "mostly occluded" (half the labelled joints)."""
-    share = occlusion_ratio(person.visibility)
-    return "visible" if share == 0 else "partly occluded" if share < 0.5 else "mostly occluded"
+    ratio = occlusion_ratio(person.visibility)
+    return "visible" if ratio == 0 else "partly occluded" if ratio < 0.5 else "mostly occluded"
 
 
 def ground_truth_label(person: PersonAnnotation) -> Document | None:
@@ -56,15 +56,15 @@ def prediction_label(
 ) -> Document:
     """A predicted pose with our metrics.
 
-    A joint's `error` is its distance to the ground truth in units of sqrt(person area), NaN for unlabelled joints, rounded as
-    the tooltip has little room; its `kind` is the name of an `ErrorKind`, or "none".
+    A joint's `error` is its distance to the ground truth in units of sqrt(person area), NaN for unlabelled joints, rounded
+    for the tooltip; its `kind` is the name of an `ErrorKind`, or "none".
 
     Args:
         image: any row of the image, for its size.
         keypoints_xy: image pixels.
-        person: whom it is about, or None; `occluder` says what hides their joints.
+        person: the person it is assigned to, or None; `occluder` is that of the person's joints.
         oks, swapped_with, strata: of the pose (`dag.review.poses`).
-        kinds: `ErrorKind` numbers, -1 for joints that are not asked.
+        kinds: `ErrorKind` numbers, -1 for joints without a diagnosis.
     """
     names = [ErrorKind(kind).name.lower() if kind >= 0 else "none" for kind in kinds.tolist()]
     return document(
@@ -141,11 +141,11 @@ def _pose(person: PersonAnnotation, shown: Bool[np.ndarray, " J"]) -> Document:
 
 
 def _occluders(person: PersonAnnotation) -> list[str]:
-    """What hides each joint, "unknown" where nobody knows; "none" for joints that are seen or not labelled."""
+    """Occluder of each joint; "unknown" if not known, "none" for visible or unlabelled joints."""
     occluded = occluded_joints(person.visibility)
     return [Occluder(value).name.lower() if there else "none" for value, there in zip(person.occluder, occluded)]
 
 
 def _points(person: PersonAnnotation, xy: Float[np.ndarray, "J 2"], shown: Bool[np.ndarray, " J"]) -> list[list[float]]:
-    share = (xy + 0.5) / [person.image_width, person.image_height]
-    return np.where(shown[:, None], share, np.nan).tolist()
+    ratio = (xy + 0.5) / [person.image_width, person.image_height]
+    return np.where(shown[:, None], ratio, np.nan).tolist()

@@ -1,4 +1,4 @@
-"""How the dataset looks in the App: skeleton, colours, what is switched on, the sidebar."""
+"""Appearance of the dataset in the App: skeleton, colours, active fields, sidebar."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from dag.skeleton import Skeleton
 
 
 def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], shown: Sequence[str]) -> None:
-    """Skeleton lines, one colour a field, ground truth and `shown` fields switched on, metrics first in the sidebar."""
+    """Set skeleton lines, a colour for each field, active fields (ground truth and `shown`), and the order of the sidebar."""
     colors = field_colors(outputs)
     lines = fo.KeypointSkeleton(labels=list(skeleton.joints), edges=skeleton.bone_index.tolist())
     dataset.skeletons = dict.fromkeys(("ground_truth", "as_annotated", *outputs), lines)
@@ -24,7 +24,7 @@ def set_look(dataset: fo.Dataset, skeleton: Skeleton, outputs: Sequence[str], sh
         opacity=0.6,
     )
     config.active_fields = fo.ActiveFields(paths=["ground_truth", *shown])
-    # FiftyOne puts groups that it misses, and fields that are in no group, in front: all of them are named here.
+    # FiftyOne puts missing groups and ungrouped fields first: all of them are listed here.
     groups = {
         "instances": list(colors),
         "image": [field for field in METRIC_FIELDS if dataset.has_field(field)],

@@ -28,7 +28,7 @@ def check_port(address: str, port: int, option: str) -> None:
 
 
 def holder(port: int) -> str | None:
-    """The process that listens on `port`, as "process 123 (name)"; None where there is none or nobody may know."""
+    """The process that listens on `port`, as "process 123 (name)"; None without such a process, or without permission to see it."""
     try:
         listening = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
         pids = [each.pid for each in listening if each.laddr and each.laddr[1] == port and each.pid]

@@ -68,17 +68,17 @@ def read_queue(
     decided = {decision.key: decision for decision in decisions}
     waiting = _waiting(table, decided)
     chosen = {*waiting[:people], *(person for person, _ in decided)}
-    wanted = set(_rows_of(rows, "person_id", chosen)["image_id"].to_pylist())
-    found = table_to_annotations(_rows_of(rows, "image_id", wanted))
+    image_ids = set(_rows_of(rows, "person_id", chosen)["image_id"].to_pylist())
+    found = table_to_annotations(_rows_of(rows, "image_id", image_ids))
     if not found:
         raise UserError("nothing to review", where=queue, do="run `dvc repro relabel`, or choose another split")
     if len({person.person_id for person in found}) < len(found):
         raise UserError("person ids are not unique", where=persons, do="choose one split with --split")
-    mine = [row for row in _rows_of(table, "image_id", wanted).to_pylist() if _is_proposal(row)]
+    proposals = [row for row in _rows_of(table, "image_id", image_ids).to_pylist() if _is_proposal(row)]
     unknown = sorted({*chosen} & {*waiting} - {person.person_id for person in found})
     if unknown:
         raise UserError("people of the queue are not in the rows", where=queue, got=unknown[:5], do=AGAIN)
-    return _photographs(found, mine, decided), skeleton, len(waiting)
+    return _queue_images(found, proposals, decided), skeleton, len(waiting)
 
 
 def _rows_of(table: pa.Table, column: str, values: Iterable[int | str]) -> pa.Table:
@@ -91,14 +91,14 @@ def _is_proposal(row: Row) -> bool:
 
 
 def _waiting(table: pa.Table, decided: Mapping[tuple[int, str], Decision]) -> list[int]:
-    """Instances with a proposal that nobody decided about, the least certain joint first."""
+    """Persons with undecided proposals, the least certain joint first."""
     queued = table.filter(pc.field("decision") != "accepted").sort_by([("uncertainty", "descending")])
     rows = queued.select(["person_id", "joint", "visibility_before", "visibility"]).to_pylist()
     waits = [row for row in rows if _is_proposal(row) and (row["person_id"], row["joint"]) not in decided]
     return list(dict.fromkeys(row["person_id"] for row in waits))
 
 
-def _photographs(
+def _queue_images(
     people: Sequence[PersonAnnotation], rows: Sequence[Row], decided: Mapping[tuple[int, str], Decision]
 ) -> list[ImageRecord]:
     by_image: dict[int, tuple[list[PersonAnnotation], dict]] = defaultdict(lambda: ([], {}))

@@ -126,8 +126,8 @@ def _handle(
         return handles.make_handle(person, joint, "annotated", decision)
     metrics = {name: row[name] for name in ("confidence", "uncertainty", "disagreement")}
     metrics = {name: value if value is not None and np.isfinite(value) else None for name, value in metrics.items()}
-    told = {"reason": row["reason"], "sources": ", ".join(row["sources"] or [])}
-    return handles.make_handle(person, joint, standing(row), decision, **metrics, **told)
+    evidence = {"reason": row["reason"], "sources": ", ".join(row["sources"] or [])}
+    return handles.make_handle(person, joint, standing(row), decision, **metrics, **evidence)
 
 
 def _proposal(row: Row) -> Label:

@@ -1,7 +1,7 @@
-"""The process behind `serve`: it imports FiftyOne, builds the dataset and serves the App until it is told to stop.
+"""The process behind `serve`: imports FiftyOne, builds the dataset and serves the App until it is stopped.
 
-It has a process of its own because FiftyOne reads its settings once, on import, and because its server may stay after
-SIGTERM while a browser is connected: this process can always be ended, nothing in it is worth keeping.
+A separate process, because FiftyOne reads its settings once, on import, and because its server may survive SIGTERM while
+a browser is connected: this process can be killed at any time.
 """
 
 import json
@@ -24,7 +24,7 @@ def main() -> None:
     descriptor), `mongod` (a pid), `log`.
 
     Writes one line to `report`: "loaded", or "error: " and the text of a `UserError`. Standard input is a pipe from
-    the owner, whose end means that the owner was killed.
+    the owner, which ends when the owner is killed.
     """
     arguments = json.loads(sys.argv[1])
     address, port, mongod, log = (arguments.pop(name) for name in ("address", "port", "mongod", "log"))
@@ -61,7 +61,7 @@ def load(
     poses, predicted = read_predictions(predictions) if predictions else ([], skeleton)
     if predicted != skeleton:
         raise UserError("another skeleton", where=predictions, expected=skeleton.name, got=predicted.name)
-    # Not before: FiftyOne takes seconds to import, and bad input is found without it.
+    # Imported late: FiftyOne takes seconds to import, and invalid input is found without it.
     from dag.review.dataset import build_dataset
 
     before = read_annotations(annotated, split)[0] if annotated else []
@@ -70,7 +70,7 @@ def load(
 
 
 def load_experiments(experiments: list[str], protocol: str | None, output: str | None) -> None:
-    """Build the dataset from the rows and the predictions of two experiments.
+    """Build the dataset from the annotations and the predictions of two experiments.
 
     Raises:
         UserError: as `read_experiments` and `build_dataset`.
@@ -98,7 +98,7 @@ def load_review(
     split: str | None,
     people: int,
 ) -> None:
-    """Build the dataset of what there is to review, and have what the App saves become decisions in `journal`.
+    """Build the dataset of pending proposals; saves in the App become decisions in `journal`.
 
     Raises:
         UserError: as `read_decisions`, `read_queue` and `build_review`.
@@ -107,11 +107,11 @@ def load_review(
     from dag.review.queue import read_queue
 
     images, skeleton, waiting = read_queue(queue, persons, read_decisions(reviews), split=split, people=people)
-    from dag.review.handles import install
+    from dag.review.handles import patch_sample_routes
     from dag.review.queue_dataset import build_review
 
     build_review(REVIEW, images, skeleton, images_root, reviewer=reviewer, journal=journal)
-    install()
+    patch_sample_routes()
     shown = f"; the {people} least certain are loaded" if waiting > people else ""
     print(f"{waiting} people with proposals wait{shown}", flush=True)
 

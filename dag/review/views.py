@@ -1,4 +1,4 @@
-"""Saved views: where to look first."""
+"""Saved views of the dataset."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ KINDS = {"swap": "swaps", "inversion": "inversions", "miss": "misses"}
 def save_views(dataset: fo.Dataset, headline: str | None) -> None:
     """Save views of images, the worst first.
 
-    "most occluded" and "relabelled" by the ground truth. With predictions, "worst OKS", and of the headline output the poses
-    with "swaps", "inversions" and "misses" and those of each stratum alone; where two were compared, those that are
-    "worse than before" and "better than before".
+    "most occluded" and "relabelled" from the ground truth. With predictions also "worst OKS" and, for the headline
+    output, poses with "swaps", "inversions" or "misses" and the poses of each stratum; for a comparison, the poses that
+    are "worse than before" and "better than before".
     """
     if headline:
         worst = dataset.exists("worst_oks").sort_by("worst_oks")
@@ -22,7 +22,7 @@ def save_views(dataset: fo.Dataset, headline: str | None) -> None:
         _save_strata(dataset, headline)
         _save_changes(dataset, headline)
     occluded = dataset.match(ViewField("occlusion_ratio") > 0).sort_by("occlusion_ratio", reverse=True)
-    dataset.save_view("most occluded", occluded, description="largest share of occluded joints first")
+    dataset.save_view("most occluded", occluded, description="highest occlusion ratio first")
     relabelled = dataset.match(ViewField("relabelled_joints") > 0).sort_by("relabelled_joints", reverse=True)
     dataset.save_view("relabelled", relabelled, description="most joints with a changed label first")
 

@@ -1,4 +1,4 @@
-"""A picture of what the crop cache holds, for a person to judge: one strip a person, clean and occluded."""
+"""Contact sheet of the crop cache: a strip for each person, clean and occluded."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A picture of what mask joints and instance paste do, for the documentation and for one's own pool."""
+"""A image of what mask joints and instance paste do, for the documentation and for one's own pool."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +24,9 @@ JPEG_QUALITY = 75
 
 
 def write_occlusion_sheet(path: str | Path, cache: str | Path, pool: str | Path, *, people: int, seed: int) -> None:
-    """Draw people of a crop cache clean, with masked joints, with somebody pasted, and with both, a row each.
+    """Draw people of a crop cache clean, with masked joints, with a pasted instance, and with both, one row each.
 
-    Instances are spread evenly over those in the cache whose joints are mostly visible. The picture is what the network
+    Instances are spread evenly over those in the cache whose joints are mostly visible. The image is what the network
     sees, joints as `draw_crop` draws them.
 
     Args:
@@ -37,22 +37,22 @@ def write_occlusion_sheet(path: str | Path, cache: str | Path, pool: str | Path,
         seed: with the person id, decides everything.
 
     Raises:
-        UserError: no cache, an empty pool, or nobody who is mostly visible.
+        UserError: no cache, an empty pool, or no person who is mostly visible.
     """
     shards, cutouts = Shards(cache), Pool(pool)
     check_pool(cutouts)
     crops = [_input(shards.crop(index, 0), shards.input_wh) for index in range(len(shards))]
     crops = [crop for crop in crops if (crop.visibility[0] == Visibility.VISIBLE).mean() >= MIN_VISIBLE]
     if not crops:
-        raise UserError("nobody is mostly visible", where=cache, do="make a cache of more people")
+        raise UserError("no person is mostly visible", where=cache, do="build a cache of more persons")
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(people, len(crops))).round().astype(int))
     tiles = []
     for number, crop in zip(chosen, [crops[number] for number in chosen]):
         rng = np.random.default_rng((seed, crop.person_id))
         other = crops[(number + 1) % len(crops)].image
         for name, occluded in _occluded(crop, other, cutouts, rng).items():
-            picture = draw_crop(occluded, shards.skeleton)
-            tiles.append(caption(np.pad(picture, ((0, 18), (0, 0), (0, 0))), name))
+            image = draw_crop(occluded, shards.skeleton)
+            tiles.append(caption(np.pad(image, ((0, 18), (0, 0), (0, 0))), name))
     write_sheet(path, tiles, columns=4, quality=JPEG_QUALITY)
 
 
@@ -64,7 +64,7 @@ def _occluded(
     clean = crop.image, Instances(crop.keypoints_xy, crop.visibility, source, crop.occluder)
     masked = mask_joints(*clean, rng, min_size=10 * scale, max_size=40 * scale, other_image=other_image)
     pasted, both = paste_instance(*clean, pool, rng), paste_instance(*masked, pool, rng)
-    pictures = {"clean": clean, "mask joints": masked, "instance paste": pasted, "both": both}
+    images = {"clean": clean, "mask joints": masked, "instance paste": pasted, "both": both}
     return {
         name: replace(
             crop,
@@ -73,7 +73,7 @@ def _occluded(
             visibility=everyone.visibility,
             occluder=everyone.occluder,
         )
-        for name, (image, everyone) in pictures.items()
+        for name, (image, everyone) in images.items()
     }
 
 

@@ -226,7 +226,7 @@ def test_a_pipeline_with_a_pool_file_goes_to_other_processes(tmp_path) -> None:
 
 def test_keypoints_have_to_be_whole_people() -> None:
     sample = {name: value[:-1] if name in [*FIELDS, "keypoints"] else value for name, value in _sample().items()}
-    with pytest.raises(UserError, match="not whole people: expected a multiple of 17, got 33"):
+    with pytest.raises(UserError, match="not whole instances: expected a multiple of 17, got 33"):
         _compose(MaskJoints(17, p=1.0))(**sample)
 
 

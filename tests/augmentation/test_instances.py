@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from dag.annotation import Occluder, Source, Visibility
-from dag.augmentation.instances import Instances, append, cover, hide, joints_diagonal, under
+from dag.augmentation.instances import (
+    Instances,
+    append,
+    cover_by_instance,
+    covered_joints,
+    joints_diagonal,
+    mark_covered,
+)
 from dag.geometry import at, pixel_of
 
 
@@ -26,23 +33,23 @@ def test_at_is_false_outside() -> None:
 def test_under_is_what_objects_and_people_lie_on() -> None:
     people = _people([[1, 1, 1, 1, 1, 0], [1] * 6])
     people.occluder[:] = [0, Occluder.OBJECT, Occluder.PERSON, Occluder.SELF, Occluder.FRAME, Occluder.OBJECT]
-    assert under(people).tolist() == [False, True, True, False, False, False]
+    assert covered_joints(people).tolist() == [False, True, True, False, False, False]
 
 
 def test_hidden_joints_keep_number_and_source_and_get_the_occluder() -> None:
     before = _people([[0, 1, 2, 3], [2, 2, 2, 2]])
     covered = np.array([[True] * 4, [False] * 4])
-    after = hide(before, covered, Occluder.OBJECT)
+    after = mark_covered(before, covered, Occluder.OBJECT)
     assert after.visibility.tolist() == [[0, 1, 1, 3], [2, 2, 2, 2]]
     pasted, annotated = Source.PASTED, Source.ANNOTATED
     assert after.visibility_source[0].tolist() == [Source.NONE, annotated, pasted, annotated]
     assert after.occluder.tolist() == [[0, 1, 1, 1], [0, 0, 0, 0]]
     assert after.keypoints_xy is before.keypoints_xy
-    assert hide(before, np.zeros_like(covered), Occluder.OBJECT) is before
+    assert mark_covered(before, np.zeros_like(covered), Occluder.OBJECT) is before
 
 
 def test_covered_joints_of_others_leave() -> None:
-    after = cover(_people([[2, 2], [2, 1]]), np.array([[True, False], [True, False]]))
+    after = cover_by_instance(_people([[2, 2], [2, 1]]), np.array([[True, False], [True, False]]))
     assert after.visibility.tolist() == [[Visibility.OCCLUDED, 2], [Visibility.UNLABELLED, 1]]
     assert after.occluder.tolist() == [[Occluder.PERSON, 0], [0, 0]]
     assert after.keypoints_xy[1].tolist() == [[0, 0], [6, 7]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dag.annotation import Occluder, Source, Visibility
-from dag.augmentation.instances import Instances, under
+from dag.augmentation.instances import Instances, covered_joints
 from dag.augmentation.occlusion import mask_joints, paste_instance
 from dag.errors import UserError
 from dag.geometry import at
@@ -35,7 +35,7 @@ def _bytes(image: np.ndarray, people: Instances) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_mask_joints_keeps_its_laws(seed: int) -> None:
+def test_mask_joints_keeps_its_invariants(seed: int) -> None:
     image, people = _image(), make_people(np.random.default_rng(seed))
     occluded, after = mask_joints(image, people, np.random.default_rng(seed), **MASK, other_image=_image(1))
     changed = (occluded != image).any(axis=-1)
@@ -97,7 +97,7 @@ def test_nobody_labelled_nothing_masked() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("behind", [False, True])
-def test_paste_keeps_its_laws(seed: int, behind: bool) -> None:
+def test_paste_keeps_its_invariants(seed: int, behind: bool) -> None:
     image, people = _image(), make_people(np.random.default_rng(seed), count=3)
     target_mask = None
     if behind:
@@ -195,9 +195,9 @@ def test_both_together_never_cover_more_than_eighty_percent(order: str) -> None:
             else:
                 _, people = paste_instance(image, people, pool, rng, center_xywh=np.array([100.0, 100, 30, 40]))
         labelled = (people.visibility[0] > 0).sum()
-        shares.append(under(people).sum() / labelled)
+        shares.append(covered_joints(people).sum() / labelled)
         changed = (people.visibility[0] != before.visibility[0]) | (people.occluder[0] != before.occluder[0])
-        assert under(people)[changed].all()
+        assert covered_joints(people)[changed].all()
     assert max(shares) <= 0.8
     assert np.mean(np.array(shares) > 0.6) > 0.2
 
@@ -212,7 +212,7 @@ def test_the_last_joint_is_not_masked_and_what_is_hidden_enough_stays() -> None:
             rng = np.random.default_rng(seed)
             assert mask_joints(image, few, rng) == (image, few)
             _, after = paste_instance(image, few, _cutouts(), rng)
-            assert after is few or not under(after).any()
+            assert after is few or not covered_joints(after).any()
 
 
 def test_defaults_are_the_papers() -> None:
@@ -223,7 +223,7 @@ def test_defaults_are_the_papers() -> None:
         assert by_default[0] is not image
 
 
-def test_own_photograph_is_avoided_while_there_are_others() -> None:
+def test_own_image_is_avoided_while_there_are_others() -> None:
     rng = np.random.default_rng(0)
     mine = [replace(cutout, image_path="me.png") for cutout in _cutouts()]
     other = make_cutout(rng, 7, "other.png")
@@ -266,7 +266,7 @@ def test_empty_pool_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         paste_instance(image, people, Pool(tmp_path / "pool.arrow"), np.random.default_rng(0), **PASTE)
     assert str(error.value) == (
-        f"{tmp_path}/pool.arrow: the pool is empty, there is nobody to paste; loosen `pool` in params.yaml "
+        f"{tmp_path}/pool.arrow: the instance pool is empty; loosen `pool` in params.yaml "
         "or set cache.paste_instance.p to 0"
     )
 
@@ -274,5 +274,7 @@ def test_empty_pool_says_what_to_do(tmp_path: Path) -> None:
 def test_a_pool_of_other_joints_is_refused() -> None:
     cutout = make_cutout(np.random.default_rng(0))
     fewer = replace(cutout, keypoints_xy=cutout.keypoints_xy[:14], visibility=cutout.visibility[:14])
-    with pytest.raises(UserError, match="the pool's people have other joints: expected 17, got 14; make the pool from"):
+    with pytest.raises(
+        UserError, match="the pool's instances have another number of joints: expected 17, got 14; make the pool from"
+    ):
         paste_instance(_image(), make_people(np.random.default_rng(0)), [fewer], np.random.default_rng(0), **PASTE)

@@ -51,7 +51,7 @@ def test_without_augmentation_the_input_is_the_middle_of_the_canvas(folder: Path
         assert (sample["visibility"][labelled] == crop.visibility[labelled]).all()
 
 
-def test_the_unaugmented_input_equals_a_direct_warp_of_the_photograph(folder: Path) -> None:
+def test_the_unaugmented_input_equals_a_direct_warp_of_the_image(folder: Path) -> None:
     from dag.geometry import compose
 
     shards = Shards(folder)

@@ -104,13 +104,13 @@ def test_sizes_of_rectangles_follow_the_input(toy: Path) -> None:
 
 def test_empty_pool_stops_and_writes_nothing(tmp_path: Path) -> None:
     make_toy_set(tmp_path, cutouts=0)
-    with pytest.raises(UserError, match=r"pool\.arrow: the pool is empty, there is nobody to paste; loosen `pool`"):
+    with pytest.raises(UserError, match=r"pool\.arrow: the instance pool is empty; loosen `pool`"):
         _cache(tmp_path, "cache")
     assert not (tmp_path / "cache").exists()
     assert _cache(tmp_path, "cache", paste={**KEYWORDS["paste"], "p": 0.0})["instances"] == 6
 
 
-def test_missing_photograph_stops_and_writes_nothing(tmp_path: Path) -> None:
+def test_missing_image_stops_and_writes_nothing(tmp_path: Path) -> None:
     make_toy_set(tmp_path)
     (tmp_path / "photos/3.png").unlink()
     with pytest.raises(UserError, match=r"photos/3\.png: missing or unreadable image"):
@@ -131,7 +131,9 @@ def test_pool_of_another_skeleton_is_refused(tmp_path: Path) -> None:
     cutout = make_cutout(np.random.default_rng(0))
     fewer = replace(cutout, keypoints_xy=cutout.keypoints_xy[:14], visibility=cutout.visibility[:14])
     write_pool(tmp_path / "pool.arrow", [fewer], CROWDPOSE14)
-    with pytest.raises(UserError, match=r"pool\.arrow: the pool's people have other joints: expected 17, got 14"):
+    with pytest.raises(
+        UserError, match=r"pool\.arrow: the pool's instances have another number of joints: expected 17, got 14"
+    ):
         _cache(tmp_path, "cache")
 
 

@@ -60,7 +60,7 @@ def test_everyone_trainable_is_there_once(toy: Path) -> None:
     assert len(wanted) == 12
 
 
-def test_without_augmentation_it_is_one_warp_of_the_photograph(toy: Path) -> None:
+def test_without_augmentation_it_is_one_warp_of_the_image(toy: Path) -> None:
     photos, rows = _photos(toy, **STILL), _rows(toy)
     for index in range(len(photos)):
         sample = photos[index]
@@ -183,7 +183,9 @@ def test_same_seed_and_epoch_same_sample_for_any_number_of_workers(toy: Path) ->
 def test_what_is_missing_is_said_in_one_line(toy: Path, tmp_path: Path) -> None:
     nobody = tmp_path / "nobody.parquet"
     write_annotations(nobody, [make_person(np.random.default_rng(0), 1, 1, (9, 9, 9, 9), labelled=False)], COCO17)
-    with pytest.raises(UserError, match=r"nobody.parquet: nobody to train on: expected people with labelled joints"):
+    with pytest.raises(
+        UserError, match=r"nobody.parquet: no persons to train on: expected persons with labelled joints"
+    ):
         PersonImages(nobody, toy / "photos", input_wh=INPUT, seed=1, **STILL)
     with pytest.raises(
         UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"

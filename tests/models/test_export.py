@@ -1,4 +1,4 @@
-"""The ONNX file says what torch says, on real crops, for any batch."""
+"""ONNX outputs equal those of PyTorch on real crops, for any batch size."""
 
 import json
 import subprocess
@@ -22,13 +22,13 @@ from tests.imports import ROOT
 
 
 def saved(folder, **options):
-    """A model with statistics and weights that are not those of a new one."""
+    """Folder of a model with non-trivial weights and running statistics."""
     torch.manual_seed(0)
     model = build_model("hrnet_tiny", input_wh=(96, 128), center_jitter=0, **options)
     with torch.no_grad():
-        for part in model.modules():
-            if isinstance(part, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(part.weight)
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(layer.weight)
         for _ in range(20):
             model(torch.randn(4, 3, 128, 96))
     save_model(model, folder)
@@ -37,7 +37,7 @@ def saved(folder, **options):
 
 @pytest.fixture(scope="module")
 def crops(real_data):
-    """Ten people of real images, normalised."""
+    """Ten persons of real images, normalised."""
     root = real_data / "data/coco"
     people, _ = read_coco(
         root / "annotations/person_keypoints_val2017.json", dataset="coco", split="val", skeleton=COCO17,
@@ -52,35 +52,35 @@ def crops(real_data):
     "options",
     [{"adam": True, "graph": True}, {"head": "simcc", "graph": True}, {"codec": "udp", "skeleton": "crowdpose14"}],
 )
-def test_onnx_says_what_torch_says(options, crops, tmp_path):
+def test_onnx_equals_torch(options, crops, tmp_path):
     export_onnx(saved(tmp_path / "pose", **options), tmp_path / "pose.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "pose.onnx")
     model, _ = load_model(tmp_path / "pose")
     for images in (crops, crops[:1]):
         with torch.inference_mode():
             output = model(images)
-        found = session.run(None, {"images": images.numpy()})
+        outputs = session.run(None, {"images": images.numpy()})
         expected = output.target.numpy()
-        np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(outputs[0], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
         if output.refined_xy is not None:
-            np.testing.assert_allclose(found[1], output.refined_xy.numpy(), atol=1e-4 * 128)
-        assert len(found) == 1 + (output.refined_xy is not None)
-    said = session.get_modelmeta().custom_metadata_map
-    skeleton, before = json.loads(said["skeleton"]), json.loads(said["preprocessing"])
+            np.testing.assert_allclose(outputs[1], output.refined_xy.numpy(), atol=1e-4 * 128)
+        assert len(outputs) == 1 + (output.refined_xy is not None)
+    metadata = session.get_modelmeta().custom_metadata_map
+    skeleton, preprocessing = json.loads(metadata["skeleton"]), json.loads(metadata["preprocessing"])
     assert len(skeleton["joints"]) == model.head.joints
-    assert json.loads(said["input"]) == {"width": 96, "height": 128}
-    assert before["mean"] == [0.485, 0.456, 0.406]
-    assert said["postprocessing"].startswith("simcc" if options.get("head") else "heatmaps coded as")
+    assert json.loads(metadata["input"]) == {"width": 96, "height": 128}
+    assert preprocessing["mean"] == [0.485, 0.456, 0.406]
+    assert metadata["postprocessing"].startswith("simcc" if options.get("head") else "heatmaps encoded by")
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_without_onnx_it_is_one_line(tmp_path):
+def test_without_onnx_the_error_is_one_line(tmp_path):
     saved(tmp_path / "pose")
-    occluded = "import sys; sys.modules['onnx'] = None; from dag.cli.main import main; main()"
+    without_onnx = "import sys; sys.modules['onnx'] = None; from dag.cli.main import main; main()"
     command = [
         sys.executable,
         "-c",
-        occluded,
+        without_onnx,
         "export",
         "--model",
         str(tmp_path / "pose"),
@@ -93,6 +93,6 @@ def test_without_onnx_it_is_one_line(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_no_model_is_one_line(tmp_path):
+def test_missing_model(tmp_path):
     with pytest.raises(UserError, match=r"config.json: no such file"):
         export_onnx(tmp_path, tmp_path / "x.onnx")

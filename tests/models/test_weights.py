@@ -1,4 +1,4 @@
-"""Saved is loaded, bit for bit; what does not fit is named; nothing that a file brings along is run."""
+"""Saving and loading of weights: bitwise round trips, naming schemes, mismatches, and unsafe files."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from dag.models.weights import inspect_weights, load_model, load_weights, save_m
 
 
 def trained(seed: int = 0, **options) -> DagPose:
-    """A model whose weights and statistics are unlike those of a new one."""
+    """A model with non-trivial weights and running statistics."""
     torch.manual_seed(seed)
     model = build_model("hrnet_tiny", input_wh=(96, 128), **options)
     with torch.no_grad():
@@ -50,10 +50,10 @@ def test_same_model_same_bytes_in_any_memory_format(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_a_composed_model_has_no_folder(tmp_path):
+def test_a_composed_model_cannot_be_saved(tmp_path):
     model = build_model("hrnet_tiny")
     composed = DagPose(model.backbone, model.head)
-    with pytest.raises(UserError, match="a model without options; build it with build_model"):
+    with pytest.raises(UserError, match="model without options; build it with build_model"):
         save_model(composed, tmp_path / "pose")
     assert not (tmp_path / "pose").exists()
 
@@ -61,10 +61,10 @@ def test_a_composed_model_has_no_folder(tmp_path):
 @pytest.mark.parametrize(
     "text", ["{}", '{"model": {"input_wh": [1, 2], "colour": 3}}', '{"model": {"input_wh": 4}}', "[]"]
 )
-def test_a_wrong_description(tmp_path, text):
+def test_invalid_options(tmp_path, text):
     save_model(trained(), tmp_path)
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UserError, match=r"config.json: not a model's description: got .*; train again"):
+    with pytest.raises(UserError, match=r"config.json: invalid model options: got .*; train again"):
         load_model(tmp_path)
 
 
@@ -80,16 +80,16 @@ OFFICIAL = {
     "resnet101": ("pose_resnet_101", 52_991_825),
     "resnet152": ("pose_resnet_152", 68_635_473),
 }
-"""Names and parameters of the authors' networks (leoxiaobin/deep-high-resolution-net.pytorch), 17 joints."""
+"""Names and parameter counts of the official networks (leoxiaobin/deep-high-resolution-net.pytorch), 17 joints."""
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_parameters_are_as_many_as_the_authors(name):
+def test_parameter_counts_equal_the_official_ones(name):
     assert sum(parameter.numel() for parameter in build_model(name).parameters()) == OFFICIAL[name][1]
 
 
 @pytest.mark.parametrize(("name", "official"), [(name, official) for name, (official, _) in OFFICIAL.items()])
-def test_official_names_are_the_authors(tmp_path, real_data, name, official):
+def test_official_names(tmp_path, real_data, name, official):
     save_weights(build_model(name), tmp_path / "w.safetensors", names="official")
     golden = json.loads(gzip.decompress((real_data / "golden/official_state_dicts.json.gz").read_bytes()))[official]
     assert {key: list(value.shape) for key, value in load_file(tmp_path / "w.safetensors").items()} == golden
@@ -104,8 +104,8 @@ def test_weights_round_trip(tmp_path, names):
     assert_same(model, other)
 
 
-def test_official_names_are_for_official_networks(tmp_path):
-    with pytest.raises(UserError, match=r"no official names: got \['attention', 'graph', 'multi_person_head'\]"):
+def test_official_names_require_a_plain_network(tmp_path):
+    with pytest.raises(UserError, match=r"without official names: got \['attention', 'graph', 'multi_person_head'\]"):
         save_weights(trained(adam=True, graph=True), tmp_path / "w.safetensors", names="official")
     assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +124,7 @@ def test_pytorch_checkpoints(tmp_path, wrap):
     assert_same(model, other)
 
 
-def test_files_older_than_batch_counters_load_strictly(tmp_path):
+def test_files_without_batch_counters_load_strictly(tmp_path):
     model, other = trained(0), trained(1)
     state = {name: value for name, value in official_state(model).items() if "num_batches" not in name}
     torch.save(state, tmp_path / "pose.pth")
@@ -132,7 +132,7 @@ def test_files_older_than_batch_counters_load_strictly(tmp_path):
     assert_same(model, other)
 
 
-def test_what_does_not_fit_is_listed_and_nothing_is_loaded(tmp_path):
+def test_mismatches_are_listed_and_nothing_is_loaded(tmp_path):
     state = official_state(trained(0))
     del state["bn1.weight"]
     state["surplus.weight"] = torch.zeros(3)
@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_plain_network_starts_dag(tmp_path):
+def test_a_plain_network_initialises_dag(tmp_path):
     plain, dag = trained(0), trained(1, adam=True, graph=True)
     save_weights(plain, tmp_path / "w.safetensors", names="official")
     report = load_weights(dag, tmp_path / "w.safetensors", strict=False)
@@ -160,7 +160,7 @@ def test_a_plain_network_starts_dag(tmp_path):
     assert torch.equal(dag.backbone.conv1.weight, plain.backbone.conv1.weight)
 
 
-def test_nothing_fits(tmp_path):
+def test_no_entry_matches(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(
         UserError, match=r"no weights of this model: expected names such as .*conv1.*, got names such as backbone.a"
@@ -169,7 +169,7 @@ def test_nothing_fits(tmp_path):
 
 
 class Evil:
-    """Runs code when it is unpickled."""
+    """Executes code when it is unpickled."""
 
     def __init__(self, path: str):
         self.path = path
@@ -192,10 +192,10 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, writer):
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        ("cut.safetensors", b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "not a file of weights"),
-        ("cut.pth", b"PK\x03\x04 and then nothing", "not a file of weights"),
-        ("empty.pth", b"", "not a file of weights"),
-        ("text.pth", b"hello", "not a file of weights: expected safetensors or a PyTorch checkpoint; fetch it again"),
+        ("cut.safetensors", b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "not a checkpoint"),
+        ("cut.pth", b"PK\x03\x04 and then nothing", "not a checkpoint"),
+        ("empty.pth", b"", "not a checkpoint"),
+        ("text.pth", b"hello", "not a checkpoint: expected safetensors or a PyTorch checkpoint; download it again"),
     ],
 )
 def test_broken_files(tmp_path, name, content, text):
@@ -210,20 +210,20 @@ def test_no_file(tmp_path, name):
         load_weights(trained(), tmp_path / name)
 
 
-def test_something_else_in_a_checkpoint(tmp_path):
+def test_checkpoint_without_a_state_dict(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match="expected a state dict, got list"):
         load_weights(trained(), tmp_path / "list.pth")
 
 
 def mmpose_state(model: DagPose) -> dict[str, torch.Tensor]:
-    """Names as mmpose 1.x writes them: the deconvolutions are the head's, and the preprocessor is among the weights."""
+    """State dict as mmpose 1.x writes it: transposed convolutions in the head, and entries of the preprocessor."""
     state = {name.replace("backbone.deconv_layers", "head.deconv_layers"): v for name, v in model.state_dict().items()}
     return {**state, "data_preprocessor.mean": torch.zeros(3, 1, 1)}
 
 
 @pytest.mark.parametrize("prefix", ["head", "keypoint_head"])
-def test_mmposes_names(tmp_path, prefix):
+def test_mmpose_names(tmp_path, prefix):
     torch.manual_seed(0)
     model, other = build_model("resnet50"), build_model("resnet50")
     state = {name.replace("head.", f"{prefix}.", 1): value for name, value in mmpose_state(model).items()}
@@ -234,7 +234,7 @@ def test_mmposes_names(tmp_path, prefix):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "behind"),
+    ("backbone", "classifier"),
     [
         ("resnet50", {"fc.weight": (1000, 2048), "fc.bias": (1000,)}),
         (
@@ -249,11 +249,12 @@ def test_mmposes_names(tmp_path, prefix):
         ),
     ],
 )
-def test_imagenet_files_fill_the_trunk(tmp_path, backbone, behind):
+def test_imagenet_checkpoints_initialise_the_backbone(tmp_path, backbone, classifier):
     torch.manual_seed(0)
     model, other = build_model(backbone), build_model(backbone)
     backbone = {n: v for n, v in model.backbone.state_dict().items() if not n.startswith("deconv_layers")}
-    torch.save({**backbone, **{name: torch.zeros(shape) for name, shape in behind.items()}}, tmp_path / "imagenet.pth")
+    extra = {name: torch.zeros(shape) for name, shape in classifier.items()}
+    torch.save({**backbone, **extra}, tmp_path / "imagenet.pth")
     head = other.head.final_layer.weight.clone()
     report = load_weights(other, tmp_path / "imagenet.pth")
     assert str(report) == f"{len(backbone)} entries loaded, imagenet names"
@@ -261,12 +262,12 @@ def test_imagenet_files_fill_the_trunk(tmp_path, backbone, behind):
         assert torch.equal(other.backbone.state_dict()[name], value), name
     assert torch.equal(other.head.final_layer.weight, head)
     del backbone["conv1.weight"]
-    torch.save({**backbone, **{name: torch.zeros(shape) for name, shape in behind.items()}}, tmp_path / "imagenet.pth")
+    torch.save({**backbone, **extra}, tmp_path / "imagenet.pth")
     with pytest.raises(UserError, match=r"1 missing \(backbone.conv1.weight\)"):
         load_weights(other, tmp_path / "imagenet.pth")
 
 
-def test_inspecting_says_what_a_file_is(tmp_path):
+def test_inspection_describes_a_file(tmp_path):
     save_weights(build_model("resnet50"), tmp_path / "a.safetensors", names="official")
     assert inspect_weights(tmp_path / "a.safetensors") == [
         "official names, 338 entries, 33,999,697 parameters",
@@ -276,9 +277,9 @@ def test_inspecting_says_what_a_file_is(tmp_path):
         f"loads with train.weights: {tmp_path / 'a.safetensors'} and model.backbone: resnet50",
     ]
     save_weights(trained(adam=True, graph=True, skeleton="crowdpose14"), tmp_path / "b.safetensors")
-    found = inspect_weights(tmp_path / "b.safetensors")
-    assert found[1] == "backbone: hrnet_tiny, complete"
-    assert {"joints: 14"} < set(found)
-    assert [line.partition(":")[0] for line in found[2:6]] == ["attention", "graph", "head", "multi_person_head"]
+    lines = inspect_weights(tmp_path / "b.safetensors")
+    assert lines[1] == "backbone: hrnet_tiny, complete"
+    assert {"joints: 14"} < set(lines)
+    assert [line.partition(":")[0] for line in lines[2:6]] == ["attention", "graph", "head", "multi_person_head"]
     save_file({"a": torch.zeros(2)}, tmp_path / "c.safetensors")
     assert inspect_weights(tmp_path / "c.safetensors")[1].startswith("no known backbone (hrnet_tiny, hrnet_w32")

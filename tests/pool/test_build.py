@@ -22,8 +22,8 @@ from dag.pool.pool import Pool
 from dag.pool.quality import Rejection, soft_alpha, write_quality
 from dag.skeleton import COCO17
 from tests.imports import ROOT
-from tests.standing import HEIGHT, WIDTH, image, outline, standing
 from tests.pool.test_quality import LIMITS
+from tests.standing import HEIGHT, WIDTH, image, outline, standing
 
 
 def on(image_id: int, person: PersonAnnotation, **changes) -> PersonAnnotation:
@@ -134,7 +134,7 @@ def test_same_bytes_for_any_number_of_workers(tmp_path, root):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_missing_photograph_is_named_and_nothing_is_written(tmp_path, root, workers):
+def test_missing_image_is_named_and_nothing_is_written(tmp_path, root, workers):
     rows = [on(1, standing(1, 60)), on(99, standing(2, 60))]
     with pytest.raises(UserError, match=r"99\.png: missing or unreadable image"):
         build(tmp_path / "pool.arrow", root, rows, workers)
@@ -147,7 +147,7 @@ def stage(folder: Path, rows: list[PersonAnnotation], root: Path) -> subprocess.
     params = (ROOT / "presets/default.yaml").read_text().replace("root: data/synthetic", f"root: {root}")
     (folder / "params.yaml").write_text(params)
     outputs = {"out": "pool.arrow", "quality": "quality.parquet", "metrics": "metrics.json", "sheet": "sheet.jpg"}
-    options = {"persons": "annotations.parquet", "parser": ROOT / "presets/parsers/masks.yaml", **outputs}
+    options = {"annotations": "annotations.parquet", "parser": ROOT / "presets/parsers/masks.yaml", **outputs}
     words = [str(word) for option, value in options.items() for word in (f"--{option}", value)]
     command = [sys.executable, str(ROOT / "pipelines/pool.py"), *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
@@ -172,7 +172,7 @@ def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
     rows = [on(1, standing(1, 60, is_crowd=True)), on(2, standing(2, 60, 58)), on(3, standing(3, 60, 58))]
     done = stage(tmp_path, rows, root)
     assert done.returncode == 0, done.stderr
-    assert "warning: the pool is empty; of 3 people rejected:" in done.stderr
+    assert "warning: the instance pool is empty; of 3 people rejected:" in done.stderr
     assert "'crowd': 1" in done.stderr
     pool = Pool(tmp_path / "pool.arrow")
     assert len(pool) == 0
@@ -182,7 +182,7 @@ def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
     with pytest.raises(UserError) as error:
         check_pool(pool)
     assert str(error.value) == (
-        f"{tmp_path}/pool.arrow: the pool is empty, there is nobody to paste: got 3 people rejected (crowd: 1, "
+        f"{tmp_path}/pool.arrow: the instance pool is empty: got 3 persons rejected (crowd: 1, "
         "truncated at the photo's border: 2); loosen `pool` in params.yaml or set cache.paste_instance.p to 0"
     )
 

@@ -210,8 +210,8 @@ def test_page_compares_experiments_without_a_network(project, tmp_path, monkeypa
 def test_page_of_the_workspace_has_its_best_and_worst(project, tmp_path, monkeypatch):
     monkeypatch.chdir(project)
     text = write_report(out=tmp_path / "report.html", people=2, resamples=5).read_text()
-    assert "Best: 2 people" in text
-    assert "Worst: 2 people" in text
+    assert "Best: 2 persons" in text
+    assert "Worst: 2 persons" in text
     assert "minus" not in text.split("<tbody>")[2]
     assert write_report(out=tmp_path / "again.html", people=2, resamples=5).read_text() == text
     assert write_report(out=tmp_path / "other.html", people=0, resamples=5, seed=2).read_text() != text
@@ -221,7 +221,7 @@ def test_missing_photographs_leave_out_the_sheet_alone(project, tmp_path, monkey
     shutil.copytree(project, tmp_path / "copy", ignore=shutil.ignore_patterns("photos", "cache"))
     monkeypatch.chdir(tmp_path / "copy")
     text = write_report(out="report.html", people=2, resamples=5).read_text()
-    assert re.search(r"No people are shown, for want of an image: photos/\d+.jpg: missing or unreadable", text)
+    assert re.search(r"No persons are shown, an image is missing: photos/\d+.jpg: missing or unreadable", text)
     assert text.count("<svg") == 5
     assert "<img" not in text
 

@@ -55,7 +55,7 @@ def test_bad_input_is_one_line_and_leaves_nothing_running(
     text = r"^\S+persons\.parquet: no annotations of this split: expected one of \['val'\], got 'test'$"
     with pytest.raises(UserError, match=text):
         start(tmp_path / "none.parquet", "test")
-    said = f"no predictions yet ({tmp_path}/none.parquet): people only; `dvc repro evaluate` makes them\n"
+    said = f"no predictions yet ({tmp_path}/none.parquet): annotations only; `dvc repro` writes them\n"
     assert capsys.readouterr().out == said
     write_predictions(tmp_path / "other.parquet", [], CROWDPOSE14)
     text = r"^\S+other\.parquet: another skeleton: expected coco17, got crowdpose14$"

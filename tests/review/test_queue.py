@@ -193,7 +193,7 @@ def test_undo_sends_an_older_handle_and_takes_back(build: Callable[..., Any]) ->
     [
         ("deleted", "neither added nor deleted"),
         ("added", "neither added nor deleted"),
-        ("renamed", "keep their name"),
+        ("renamed", "cannot be changed"),
         ("outside", "inside the image"),
     ],
 )

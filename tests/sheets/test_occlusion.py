@@ -46,6 +46,6 @@ def test_a_row_a_person_clean_masked_pasted_and_both(tmp_path, rendered, pool):
 
 def test_an_empty_pool_is_an_error(tmp_path, rendered):
     write_pool(tmp_path / "pool.arrow", [], COCO17, {"too small": 7})
-    with pytest.raises(UserError, match=r"the pool is empty.*got 7 people rejected \(too small: 7\)"):
+    with pytest.raises(UserError, match=r"the instance pool is empty.*got 7 persons rejected \(too small: 7\)"):
         write_occlusion_sheet(tmp_path / "a.jpg", rendered.cache, tmp_path / "pool.arrow", people=2, seed=3)
     assert not (tmp_path / "a.jpg").exists()

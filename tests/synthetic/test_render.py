@@ -33,15 +33,15 @@ def test_left_and_right_agree_with_the_viewing_direction(images: list[SyntheticI
 
 
 def test_faces_seen_from_behind_are_self_occluded(images: list[SyntheticImage]) -> None:
-    people = [person for rendered in images for person in rendered.persons]
+    persons = [person for rendered in images for person in rendered.persons]
     face = [JOINT["nose"], JOINT["left_eye"], JOINT["right_eye"]]
     visible = {
-        name: np.mean([person.occluder[face] == Occluder.UNKNOWN for person in people if chosen(person.faces_camera)])
+        name: np.mean([person.occluder[face] == Occluder.UNKNOWN for person in persons if chosen(person.faces_camera)])
         for name, chosen in (("behind", lambda facing: facing < -0.85), ("front", lambda facing: facing > 0.85))
     }
     assert visible["behind"] < 0.1
     assert visible["front"] > 0.6
-    for person in people:
+    for person in persons:
         if person.faces_camera < -0.85:
             assert (person.occluder[face] == Occluder.SELF).any() or (person.occluder[face] != Occluder.SELF).all()
 

@@ -102,7 +102,7 @@ def _labels(sample: Any) -> list[Any]:
 
 
 def _selected(sample: Any, selected: list[dict], choice: str) -> list[Any]:
-    """Handles that are selected, and of people of whom something else is, the proposals that wait (to undo: all)."""
+    """Selected handles, and the pending proposals (to undo: all) of persons with another selected label."""
     labels = {each["label_id"] for each in selected}
     own = [handle for handle in handles.handles_of(sample) if handle.id in labels and handle.kept["proposed"]]
     people = {label.person_id for label in _labels(sample) if label.id in labels} - {handle.person_id for handle in own}

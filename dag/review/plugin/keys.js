@@ -10,7 +10,7 @@ document.addEventListener("keydown", (event) => {
   executeOperator("@dag/review/decide_selected", { choice });
 });
 
-// The App draws an open image anew only when it is handed the sample.
+// The App redraws an open image only when it receives the sample.
 class RefreshSample extends Operator {
   get config() {
     return new OperatorConfig({ name: "refresh_sample", label: "Refresh the open image", unlisted: true });

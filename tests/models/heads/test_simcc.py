@@ -48,9 +48,8 @@ def test_differentiable_decoding(head, soft):
     logits = (100 * exact_logits(head, random_keypoints(1))).requires_grad_()
     xy, _ = head.decode_differentiable(logits, INPUT_HW, soft=soft)
     torch.testing.assert_close(xy, head.decode(logits, INPUT_HW)[0], atol=1e-3, rtol=0)
-    head.decode_differentiable(exact_logits(head, random_keypoints(1)).requires_grad_(), INPUT_HW, soft=soft)[
-        0
-    ].sum().backward()
+    logits = exact_logits(head, random_keypoints(1)).requires_grad_()
+    head.decode_differentiable(logits, INPUT_HW, soft=soft)[0].sum().backward()
 
 
 def test_logits_of_a_flipped_crop_are_flipped_back(head):
