@@ -24,7 +24,7 @@ from dag.masks import PartMap
 from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import by_image, cut_out
 from dag.pool.pool import Cutout
-from dag.pool.quality import Quality, measured
+from dag.pool.quality import Quality, measured_quality
 from dag.skeleton import COCO17
 
 ROUNDS = 5
@@ -32,7 +32,7 @@ ROUNDS = 5
 
 def ours(image: np.ndarray, people: list[PersonAnnotation], target: int) -> tuple[Quality, Cutout]:
     [parsed] = MaskParser().parse(image, people, [target])
-    return measured(people[target], parsed, COCO17), cut_out(image, people[target], parsed)
+    return measured_quality(people[target], parsed, COCO17), cut_out(image, people[target], parsed)
 
 
 def naive(image: np.ndarray, people: list[PersonAnnotation], target: int) -> tuple[Quality, np.ndarray]:
@@ -41,7 +41,7 @@ def naive(image: np.ndarray, people: list[PersonAnnotation], target: int) -> tup
     others = np.any([mask for number, mask in enumerate(masks) if number != target], axis=0)
     mine = masks[target] & ~others
     ambiguous = float((masks[target] & others).sum() / masks[target].sum())
-    quality = measured(people[target], PartMap(0, 0, mine.astype(np.uint8), ambiguous), COCO17)
+    quality = measured_quality(people[target], PartMap(0, 0, mine.astype(np.uint8), ambiguous), COCO17)
     eroded = cv2.erode(mine.astype(np.float32), np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     alpha = cv2.GaussianBlur(eroded, (3, 3), 0, borderType=cv2.BORDER_CONSTANT)
     colour = image.astype(np.float32) * (alpha[..., None] > 0)

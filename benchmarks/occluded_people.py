@@ -1,11 +1,13 @@
-"""What is left of a model's AP when people whom it has never seen, and rectangles, come between it and the val people.
+"""AP of trained models under occlusion that was not in training: masked joints and pasted validation persons.
 
-    python benchmarks/occluded_people.py MODEL ... [--annotations data/annotations/synthetic.parquet] [--root data/synthetic]
+    python benchmarks/occluded_people.py MODEL ... [--annotations data/annotations/synthetic.parquet]
+        [--root data/synthetic]
 
-MODEL is a folder as `models/pose`; that of an experiment: `dvc get . models/pose --rev EXPERIMENT --out FOLDER`. The
-rows are stage `convert`'s. Val people are cut out of their images by their own masks, under the laws of stage
-`pool`, and pasted over each other, and joints are masked, with the numbers of params.yaml: where that has a chance p,
-everybody is occluded here. The ground truth stays, occluded joints count. Flip test, own boxes; AP in hundredths.
+MODEL is a folder such as `models/pose`; of an experiment: `dvc get . models/pose --rev EXPERIMENT --out FOLDER`. The
+annotations are those of stage `convert`. Validation persons are cut out by their own masks, with the limits of stage
+`pool`, and pasted over each other, and joints are masked, with the values of params.yaml, except that both
+probabilities are 0 or 1 as the table states. The ground truth is unchanged and includes occluded joints. Flip test,
+ground-truth boxes; AP x 100.
 """
 
 from dataclasses import replace
@@ -32,8 +34,8 @@ from dag.parsing.mask_parser import MaskParser
 from dag.pool.build import build_pool
 from dag.skeleton import Skeleton
 
-LEVELS = {"as they are": (0.0, 0.0), "joints masked": (1.0, 0.0), "person pasted": (0.0, 1.0), "both": (1.0, 1.0)}
-"""Chance of masked joints and of a pasted person."""
+LEVELS = {"unchanged": (0.0, 0.0), "joints masked": (1.0, 0.0), "person pasted": (0.0, 1.0), "both": (1.0, 1.0)}
+"""Probabilities of masked joints and of a pasted person."""
 
 
 def occluded(folder: Path, persons: Path, root: Path, input_wh: tuple[int, int]) -> dict[str, Shards]:
@@ -61,7 +63,7 @@ def precision(
     (width, height), (canvas_width, canvas_height) = shards.input_wh, shards.canvas_wh
     left, top = (canvas_width - width) // 2, (canvas_height - height) // 2
     pictures = [shards.crop(n, 1).image[top : top + height, left : left + width] for n in range(len(shards))]
-    asked = [people[shards.person_id(n)] for n in range(len(shards))]
+    evaluated = [people[shards.person_id(n)] for n in range(len(shards))]
     flip_index, found = torch.from_numpy(skeleton.flip_index), []
     for batch in torch.from_numpy(np.stack(pictures)).split(64):
         images = normalise(batch.permute(0, 3, 1, 2).float() / 255)
@@ -69,7 +71,7 @@ def precision(
     head_xy, scores, *graph_xy = (torch.cat(parts).double().numpy() for parts in zip(*found))
     precisions = {}
     for output, xy in zip((model.head.output, "graph"), (head_xy, *graph_xy)):
-        poses = zip(boxes_of(asked), xy, scores)
+        poses = zip(boxes_of(evaluated), xy, scores)
         predictions = [to_image(output, *pose, shards.input_wh) for pose in poses]
         precisions[output] = coco_metrics(list(people.values()), predictions, skeleton)["AP"] or 0.0
     return precisions

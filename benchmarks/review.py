@@ -1,10 +1,10 @@
-"""A round trip of the review: 2,000 people with 4,000 proposals (constructed), opened in the App, decided, collected.
+"""Benchmark of the review: 2,000 persons with 4,000 constructed proposals are opened in the App, decided and collected.
 
-    PYTHONPATH=. python benchmarks/review.py [--people 2000] [--others 20000]
+    PYTHONPATH=. python benchmarks/review.py [--persons 2000] [--others 20000]
 
-Prints the seconds until the App answers and until a browser shows the queue, against the limit of 30 s; a decision's
-way to the disk, and collecting all of them, against the limit of 10 s and against Python's json reading and writing
-the same lines. `--others` are people without a proposal in images of their own: they are not loaded.
+Prints the seconds until the App answers and until a browser shows the queue (limit 30 s), the time until a decision is
+on disk, and the time to collect all decisions (limit 10 s), also relative to Python's json reading and writing the same
+lines. `--others`: persons without proposals, in other images; they are not loaded.
 """
 
 import argparse
@@ -35,36 +35,36 @@ from pathlib import Path
 from dag.review.app import serve_review
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
 paths = [folder / name for name in ("queue.parquet", "annotations.parquet", "photos", "reviews.jsonl")]
-serve_review(*paths, dataset="made", reviewer="nobody", port=port, state_dir=folder / "state", people=10**6)
+serve_review(*paths, dataset="made", reviewer="ann", port=port, state_dir=folder / "state", max_persons=10**6)
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=2000)
+    parser.add_argument("--persons", type=int, default=2000)
     parser.add_argument("--others", type=int, default=20000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        people = make(folder, arguments.people, arguments.others)
+        persons = make(folder, arguments.persons, arguments.others)
         loaded, opened = time_opening(folder)
-        print(f"{arguments.people} people beside {arguments.others} others: the App answers after {loaded:.1f} s")
+        print(f"{arguments.persons} persons and {arguments.others} others: the App answers after {loaded:.1f} s")
         print(f"a browser shows the queue {opened:.1f} s later: {opened / 30:.2f} of the limit of 30 s")
-        time_deciding(folder, people)
+        time_deciding(folder, persons)
 
 
 def make(folder: Path, number: int, others: int) -> list[PersonAnnotation]:
-    """Instances in pairs, images of noise, two proposals a person, the table of rows."""
+    """Write images of noise, annotations (two persons per image) and the queue (two proposals per person)."""
     rng = np.random.default_rng(1)
-    people = [a_person(index, rng) for index in range(number + others)]
+    persons = [a_person(index, rng) for index in range(number + others)]
     (folder / "photos").mkdir()
     noise = rng.integers(90, 140, (480, 640, 3), dtype=np.uint8)
     for image in range((number + 1) // 2):
         cv2.imwrite(str(folder / f"photos/{image}.jpg"), np.roll(noise, image, axis=1))
-    write_annotations(folder / "annotations.parquet", people, COCO17)
-    rows = [a_row(person, joint, rng) for person in people[:number] for joint in JOINTS]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "queue.parquet")
-    return people[:number]
+    write_annotations(folder / "annotations.parquet", persons, COCO17)
+    proposals = [a_proposal(person, joint, rng) for person in persons[:number] for joint in JOINTS]
+    pq.write_table(pa.Table.from_pylist(proposals), folder / "queue.parquet")
+    return persons[:number]
 
 
 def a_person(index: int, rng: np.random.Generator) -> PersonAnnotation:
@@ -79,7 +79,7 @@ def a_person(index: int, rng: np.random.Generator) -> PersonAnnotation:
     )  # fmt: skip
 
 
-def a_row(person: PersonAnnotation, joint: str, rng: np.random.Generator) -> dict:
+def a_proposal(person: PersonAnnotation, joint: str, rng: np.random.Generator) -> dict:
     x, y = (person.bbox_xywh[:2] + rng.random(2) * person.bbox_xywh[2:]).tolist()
     row = {"split": "train", "image_id": person.image_id, "person_id": person.person_id, "joint": joint}
     row |= {"visibility_before": 0, "x": x, "y": y, "visibility": 3, "occluder": "object", "confidence": 0.4}
@@ -88,7 +88,7 @@ def a_row(person: PersonAnnotation, joint: str, rng: np.random.Generator) -> dic
 
 
 def time_opening(folder: Path) -> tuple[float, float]:
-    """Seconds until the App answers, and then until a headless Chromium shows images (NaN without one)."""
+    """Seconds until the App answers, and from then until a headless Chromium shows images."""
     port, start = free_port("127.0.0.1"), time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)], stdout=subprocess.PIPE, text=True)
     try:
@@ -101,7 +101,7 @@ def time_opening(folder: Path) -> tuple[float, float]:
 
 
 def time_browser(url: str, profile: Path) -> float:
-    from tests.test_app import browser
+    from tests.review.test_app import browser
 
     with browser(profile) as page:
         start = time.perf_counter()
@@ -110,13 +110,13 @@ def time_browser(url: str, profile: Path) -> float:
         return time.perf_counter() - start
 
 
-def time_deciding(folder: Path, people: list[PersonAnnotation]) -> None:
+def time_deciding(folder: Path, persons: list[PersonAnnotation]) -> None:
     journal, reviews = folder / "state/review/made.jsonl", folder / "reviews.jsonl"
-    nowhere, there = Label(0.0, 0.0, 0, "unknown"), Label(10.0, 20.0, 3, "object")
-    joints = [Joint(person.person_id, joint, nowhere, there) for person in people for joint in JOINTS]
+    annotated, proposed = Label(0.0, 0.0, 0, "unknown"), Label(10.0, 20.0, 3, "object")
+    joints = [Joint(person.person_id, joint, annotated, proposed) for person in persons for joint in JOINTS]
     start = time.perf_counter()
     for joint in joints:
-        append(journal, [make_decision(joint, "accept", replace(there, x=joint.person_id / 7), "nobody")])
+        append(journal, [make_decision(joint, "accept", replace(proposed, x=joint.person_id / 7), "ann")])
     each = (time.perf_counter() - start) / len(joints)
     lines = journal.read_text()
     start = time.perf_counter()
@@ -126,9 +126,9 @@ def time_deciding(folder: Path, people: list[PersonAnnotation]) -> None:
     (folder / "peer.jsonl").write_text("".join(json.dumps(json.loads(line)) + "\n" for line in lines.splitlines()))
     peer = time.perf_counter() - start
     assert len(collected.decisions) == len(read_decisions(reviews)) == len(joints)
-    print(f"a decision is on the disk after {1000 * each:.2f} ms")
+    print(f"a decision is on disk after {1000 * each:.2f} ms")
     print(f"collecting {len(joints)}: {seconds:.3f} s, {seconds / 10:.3f} of the limit of 10 s,")
-    print(f"{seconds / peer:.1f} x the time in which Python's json reads and writes the same lines")
+    print(f"{seconds / peer:.1f} x the time of Python's json reading and writing the same lines")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ FLIPS = (0.5, 0.0, 1.0)
 
 
 def write_people(root: Path, path: Path) -> list[PersonAnnotation]:
-    """Person rows of the train images."""
+    """Annotations of the train images."""
     keywords = {"dataset": "coco", "split": "train", "skeleton": COCO17, "source": Source.ANNOTATED}
     rows, _ = read_coco(root / ANNOTATIONS, image_folder=IMAGES.rstrip("/"), **keywords)
     write_annotations(path, rows, COCO17)

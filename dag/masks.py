@@ -1,6 +1,7 @@
-"""Where persons are in an image: annotated masks, boxes, and the part maps of a human parser.
+"""Pixels of persons in an image: annotated instance masks, boxes, and the part maps of a human parser.
 
-A window is left, top, width, height in whole pixels of the image. It may reach beyond the image, where no person is.
+A window is (left, top, width, height) in whole pixels of the image. It may extend beyond the image; masks are empty
+there.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ Window = tuple[int, int, int, int]
 
 
 def decode_mask(person: PersonAnnotation, window: Window | None = None) -> Bool[np.ndarray, "h w"] | None:
-    """Decode the annotated mask in a window, by default the whole image; None for annotations without a mask."""
+    """Annotated mask in a window, by default the whole image; None for annotations without a mask."""
     if person.segmentation is None:
         return None
     image_height, image_width = person.image_height, person.image_width
@@ -35,22 +36,24 @@ def decode_mask(person: PersonAnnotation, window: Window | None = None) -> Bool[
 
 
 def mask_window(person: PersonAnnotation) -> Window | None:
-    """The smallest window that holds the annotated mask; None for annotations without a mask or with an empty one."""
-    if person.segmentation is None:
+    """Bounding box of the annotated mask; None for annotations without a mask or with an empty one."""
+    rle = mask_rle(person)
+    if rle is None:
         return None
-    left, top, width, height = pycocotools.mask.toBbox(_rle(person)).astype(int).tolist()
+    left, top, width, height = pycocotools.mask.toBbox(rle).astype(int).tolist()
     return (left, top, width, height) if width and height else None
 
 
 def mask_area(person: PersonAnnotation) -> int:
     """Number of pixels of the annotated mask; 0 for annotations without a mask."""
-    return 0 if person.segmentation is None else int(pycocotools.mask.area(_rle(person)))
+    rle = mask_rle(person)
+    return 0 if rle is None else int(pycocotools.mask.area(rle))
 
 
-def union_of_masks(people: Sequence[PersonAnnotation], window: Window) -> Bool[np.ndarray, "h w"]:
-    """Union of the annotated masks of `people` in a window."""
+def union_of_masks(persons: Sequence[PersonAnnotation], window: Window) -> Bool[np.ndarray, "h w"]:
+    """Union of the annotated masks of `persons` in a window; persons without a mask add nothing."""
     union = np.zeros((window[3], window[2]), dtype=bool)
-    for person in people:
+    for person in persons:
         mask = decode_mask(person, window)
         if mask is not None:
             union |= mask
@@ -58,7 +61,7 @@ def union_of_masks(people: Sequence[PersonAnnotation], window: Window) -> Bool[n
 
 
 def in_box(person: PersonAnnotation, left_top: tuple[int, int], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """Pixels of a window that a person's box overlaps."""
+    """Pixels that a person's box overlaps, in a window at `left_top` with `shape` (height, width)."""
     left, top, width, height = person.bbox_xywh
     x, y = np.arange(shape[1]) + left_top[0], np.arange(shape[0]) + left_top[1]
     columns = (x > left - 1) & (x < left + width + 1)
@@ -66,27 +69,34 @@ def in_box(person: PersonAnnotation, left_top: tuple[int, int], shape: tuple[int
     return rows[:, None] & columns
 
 
-def _rle(person: PersonAnnotation) -> Any:
-    return {"size": [person.image_height, person.image_width], "counts": (person.segmentation or "").encode()}
+def mask_rle(person: PersonAnnotation) -> Any:
+    """Compressed COCO RLE of the annotated mask, as pycocotools.mask takes it; None for annotations without a mask."""
+    if person.segmentation is None:
+        return None
+    return _rle(person.segmentation, person.image_height, person.image_width)
 
 
+def _rle(segmentation: str, height: int, width: int) -> Any:
+    return {"size": [height, width], "counts": segmentation.encode()}
+
+
+# The masks of an image are decoded once for each of its persons; the cache holds those of one crowded image.
 @lru_cache(maxsize=16)
 def _decoded(segmentation: str, height: int, width: int) -> Bool[np.ndarray, "H W"]:
-    """A mask at the image's size. The neighbours of a person are decoded again for each person of an image."""
-    rle: Any = {"size": [height, width], "counts": segmentation.encode()}
-    mask = pycocotools.mask.decode(rle).view(bool)
+    """Read-only mask at the image's size."""
+    mask = pycocotools.mask.decode(_rle(segmentation, height, width)).view(bool)
     mask.flags.writeable = False
     return mask
 
 
 @dataclass(frozen=True, eq=False)
 class PartMap:
-    """Part map of one person, returned by a human parser.
+    """Part map of one person, as returned by a human parser.
 
     Attributes:
-        left, top: position of the map in the image, in pixels.
+        left, top: position of the map's first pixel in the image, in pixels.
         parts: 0 outside the person, else 1 + the index of the part in the parser's `labels`.
-        ambiguous: fraction of the person's pixels that may belong to another person; 0 without neighbours.
+        ambiguous: fraction of the person's pixels that may belong to another person, 0 to 1; 0 without neighbours.
     """
 
     left: int
@@ -97,12 +107,25 @@ class PartMap:
 
 @runtime_checkable
 class HumanParser(Protocol):
-    """A human parser. To add one: a class with these two members, and a line in `dag.parsing.load.load_parser`."""
+    """Interface of a human parser: segments persons into body parts and separates them from their neighbours.
+
+    To add a parser, write a class with these two members and add a line to `dag.parsing.load.load_parser`. Instances
+    are pickled when the stage runs in several processes.
+
+    Attributes:
+        labels: names of the parts; label 1 of `PartMap.parts` is `labels[0]`.
+    """
 
     labels: tuple[str, ...]
 
     def parse(
         self, image: UInt8[np.ndarray, "H W 3"], people: Sequence[PersonAnnotation], targets: Sequence[int]
     ) -> list[PartMap]:
-        """Part maps of `people[target]` for each target. `image` is RGB, `people` all annotations of the image."""
+        """One part map for each target, in the order of `targets`.
+
+        Args:
+            image: the whole image, RGB.
+            people: all annotations of the image, including crowds and persons without keypoints.
+            targets: indices into `people` of the persons to parse.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Stage cache: decoded person crops with occluded renderings."""
+"""Stage cache: decoded person crops, clean and occluded."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dag.stage import run
 
 
 def cache(annotations: Path, pool: Path, out: Path, sheet: Path) -> None:
-    """Write the crop cache of the train split and a sheet of examples to look at."""
+    """Write the crop cache of the train split to OUT and a contact sheet of examples to SHEET."""
     params = load_params()
     write_cache(
         out,

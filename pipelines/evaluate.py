@@ -1,4 +1,4 @@
-"""Stage `evaluate`: all metrics of every output of the model, beside those of the mean pose."""
+"""Stage `evaluate`: metrics and plots of the predictions of a protocol, for every output of the model."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from dag.stage import run
 
 
 def evaluate(protocol: str, annotations: Path, images: Path, predictions: Path, results: Path) -> None:
-    """Compare PREDICTIONS with the ANNOTATIONS of a protocol; write metrics and plots to the folder RESULTS."""
+    """Evaluate PREDICTIONS against the ANNOTATIONS of PROTOCOL; write metrics and plots to the folder RESULTS."""
     params = load_params()
     split = params.protocol(protocol).split
     persons, skeleton = read_split(annotations, split)
     predicted, _ = read_predictions(predictions / PREDICTIONS_FILE)
-    outputs = results_by_output(predicted, skeleton)
     gt = ground_truth_of(persons, skeleton, [image.image_id for image in read_image_table(images, split)])
-    evaluations = {output: Evaluation(gt, found, skeleton) for output, found in outputs.items()}
+    outputs = results_by_output(predicted, skeleton)
+    evaluations = {output: Evaluation(gt, poses, skeleton) for output, poses in outputs.items()}
     metrics = {output: all_metrics(evaluation) for output, evaluation in evaluations.items()}
     with whole_folder(results) as partial:
         relabelled = relabelled_joints(gt)

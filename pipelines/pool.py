@@ -1,4 +1,4 @@
-"""Stage `pool`: every good person of the training images, cut out."""
+"""Stage pool: cut-outs of the training persons that meet the quality limits."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from dag.stage import run
 
 
 def pool(annotations: Path, parser: str, out: Path, quality: Path, metrics: Path, sheet: Path) -> None:
-    """Cut people out of the training images into OUT; metrics to QUALITY and METRICS, pictures to SHEET."""
+    """Write cut-outs of the training split to OUT, their quality to QUALITY and METRICS, a contact sheet to SHEET."""
     params = load_params()
-    people, skeleton = read_annotations(annotations, "train")
+    persons, skeleton = read_annotations(annotations, "train")
     qualities = build_pool(
         out,
-        people,
+        persons,
         params.datasets[params.data.dataset].root,
         load_parser(parser, skeleton),
         skeleton,
@@ -34,7 +34,9 @@ def pool(annotations: Path, parser: str, out: Path, quality: Path, metrics: Path
     write_json(metrics, summary)
     write_pool_sheet(sheet, Pool(out), skeleton)
     if not summary["accepted"]:
-        typer.echo(f"warning: the pool is empty; of {len(people)} people rejected: {summary['rejected']}", err=True)
+        typer.echo(
+            f"warning: the instance pool is empty; {len(persons)} persons rejected: {summary['rejected']}", err=True
+        )
 
 
 if __name__ == "__main__":

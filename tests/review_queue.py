@@ -1,4 +1,4 @@
-"""A tiny queue to review: proposals for people of `tests.review_scene`, as the relabel stage writes them."""
+"""A tiny review queue: proposals for persons of `tests.review_scene`, as the relabel stage writes them."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from tests.review_scene import HEIGHT, POSE, WIDTH, a_person, unlabelled
 JOINTS = {"left_wrist": 9, "right_wrist": 10, "left_ankle": 15}
 
 
-def a_row(person: PersonAnnotation, joint: str, **changes: Any) -> dict[str, Any]:
-    """A proposal that waits: where the joint of a whole pose would be."""
+def a_proposal(person: PersonAnnotation, joint: str, **changes: Any) -> dict[str, Any]:
+    """A queued proposal, at the location of the joint in the template pose."""
     number = JOINTS[joint]
     x, y = (person.bbox_xywh[:2] + POSE[number] * person.bbox_xywh[2:]).tolist()
     x_before, y_before = person.keypoints_xy[number].tolist()
@@ -34,17 +34,17 @@ def write_queue(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def a_pair(image: int) -> list[PersonAnnotation]:
-    """Two people of an image whose wrists and left ankles are not labelled."""
+    """Two persons of an image whose wrists and left ankles are not labelled."""
     return [unlabelled(a_person(image, number, 0, 0), *JOINTS.values()) for number in (0, 1)]
 
 
 def write_review_scene(folder: Path) -> list[PersonAnnotation]:
-    """Four images of two people with three proposals each, but for the fourth image, which has none."""
-    people = [person for image in (1, 2, 3, 4) for person in a_pair(image)]
+    """Four images of two persons with three proposals each; the fourth image has no proposals."""
+    persons = [person for image in (1, 2, 3, 4) for person in a_pair(image)]
     (folder / "photos/val").mkdir(parents=True)
     for image in (1, 2, 3, 4):
-        picture = np.random.default_rng(image).integers(90, 140, (HEIGHT, WIDTH, 1), dtype=np.uint8).repeat(3, axis=2)
-        cv2.imwrite(str(folder / f"photos/val/{image}.png"), picture)
-    write_annotations(folder / "annotations.parquet", people, COCO17)
-    write_queue(folder / "queue.parquet", [a_row(person, joint) for person in people[:6] for joint in JOINTS])
-    return people
+        noise = np.random.default_rng(image).integers(90, 140, (HEIGHT, WIDTH, 1), dtype=np.uint8).repeat(3, axis=2)
+        cv2.imwrite(str(folder / f"photos/val/{image}.png"), noise)
+    write_annotations(folder / "annotations.parquet", persons, COCO17)
+    write_queue(folder / "queue.parquet", [a_proposal(person, joint) for person in persons[:6] for joint in JOINTS])
+    return persons

@@ -1,4 +1,4 @@
-"""A tiny set to look at: three images of two people, ground truth and three outputs."""
+"""A tiny data set: three images of two persons, ground truth and three outputs."""
 
 import importlib
 import sys
@@ -28,7 +28,7 @@ SHIFTS = {"graph": 8.0, "heatmap": 12.0, "mean_pose": 30.0}
 
 @dataclass(frozen=True)
 class Scene:
-    """Where the files lie, and what is in them."""
+    """Folder of the files, and their content."""
 
     folder: Path
     persons: list[PersonAnnotation]
@@ -44,7 +44,7 @@ class Scene:
 
 
 def import_fiftyone(config: pytest.Config, folder: Path) -> None:
-    """Import FiftyOne on a database of this test run, in `folder`: once imported, it stays with the one it found."""
+    """Import FiftyOne with a database of this test run in `folder`; FiftyOne connects once, on import."""
     if "fiftyone" in sys.modules:
         return
     stack = ExitStack()
@@ -57,7 +57,7 @@ def import_fiftyone(config: pytest.Config, folder: Path) -> None:
 
 
 def a_person(image: int, number: int, occluded: int, relabelled: int) -> PersonAnnotation:
-    """The second person of an image stands to the right; its first `occluded` joints are occluded, and so on."""
+    """A person, the second of an image to the right: first `occluded`, then `relabelled`, then visible joints."""
     box = np.array([20.0 + 150 * number, 15.0, 100.0, 205.0])
     visibility = np.full(17, Visibility.VISIBLE, dtype=np.int8)
     visibility[:occluded] = Visibility.OCCLUDED
@@ -67,7 +67,7 @@ def a_person(image: int, number: int, occluded: int, relabelled: int) -> PersonA
     mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     left, top, width, height = box.astype(int)
     cv2.ellipse(mask, (left + width // 2, top + height // 2), (width // 2, height // 2), 0, 0, 360, 1, -1)
-    runs: Any = pycocotools.mask.encode(np.asfortranarray(mask))
+    rle: Any = pycocotools.mask.encode(np.asfortranarray(mask))
     return PersonAnnotation(
         dataset="tiny",
         split="val",
@@ -83,7 +83,7 @@ def a_person(image: int, number: int, occluded: int, relabelled: int) -> PersonA
         visibility=visibility,
         visibility_source=source,
         occluder=occluder,
-        segmentation=runs["counts"].decode(),
+        segmentation=rle["counts"].decode(),
     )
 
 
@@ -100,15 +100,15 @@ def unlabelled(person: PersonAnnotation, *joints: int) -> PersonAnnotation:
 
 
 def a_prediction(person: PersonAnnotation, output: str) -> Prediction:
-    """The pose moved right by the output's shift, more in images of higher number."""
-    whole = person.bbox_xywh[:2] + POSE * person.bbox_xywh[2:]
-    moved = whole + [SHIFTS[output] + 2.0 * person.image_id, 0.0]
+    """The template pose, shifted right by `SHIFTS` and by 2 pixels times the image id."""
+    template = person.bbox_xywh[:2] + POSE * person.bbox_xywh[2:]
+    shifted = template + [SHIFTS[output] + 2.0 * person.image_id, 0.0]
     scores = np.linspace(0.3, 0.9, 17)
-    return Prediction(output, person.image_id, person.person_id, moved, scores, float(scores.mean()))
+    return Prediction(output, person.image_id, person.person_id, shifted, scores, float(scores.mean()))
 
 
 def write_scene(folder: Path) -> Scene:
-    """Render the images and write rows and predictions below `folder`."""
+    """Write images, annotations and predictions below `folder`."""
     occluded = {(1, 0): (3, 0), (1, 1): (0, 2), (2, 0): (12, 0), (2, 1): (5, 4), (3, 0): (0, 0), (3, 1): (0, 0)}
     persons = [a_person(image, number, *joints) for (image, number), joints in occluded.items()]
     persons[0] = unlabelled(persons[0], 3, 4)
@@ -119,7 +119,7 @@ def write_scene(folder: Path) -> Scene:
     for image in (1, 2, 3):
         noise = np.random.default_rng(image).integers(90, 140, (HEIGHT, WIDTH, 1), dtype=np.uint8)
         cv2.imwrite(str(folder / f"photos/val/{image}.png"), np.repeat(noise, 3, axis=2))
-    made = Scene(folder, persons, predictions)
-    write_annotations(made.persons_path, persons, COCO17)
-    write_predictions(made.predictions_path, predictions, COCO17)
-    return made
+    scene = Scene(folder, persons, predictions)
+    write_annotations(scene.persons_path, persons, COCO17)
+    write_predictions(scene.predictions_path, predictions, COCO17)
+    return scene

@@ -1,4 +1,4 @@
-"""Standing people on constructed images: joints, outline and box are known to the pixel."""
+"""Standing persons on constructed images: joints, outline and bounding box are known to the pixel."""
 
 import cv2
 import numpy as np
@@ -14,11 +14,11 @@ JOINTS = np.array(
      (39, 88), (21, 88), (40, 122), (20, 122), (40, 156), (20, 156)],
     dtype=float,
 )  # fmt: skip
-"""In pixels from the top left corner of a box of 60 x 170."""
+"""Pixels from the top left corner of a box of 60 x 170, in the order of `COCO17`."""
 
 
 def outline(left: int, top: int) -> Bool[np.ndarray, "220 200"]:
-    """The body's pixels on the image."""
+    """Mask of a person whose box starts at (left, top)."""
     canvas = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     xy = (JOINTS + (left, top)).astype(np.int32)
     cv2.circle(canvas, xy[0].tolist(), 13, 1, -1)
@@ -41,7 +41,14 @@ def standing(
     is_crowd: bool = False,
     gt_occluder: dict[int, int] | None = None,
 ) -> PersonAnnotation:
-    """A row whose joints are visible but for `visibility`; its mask is `mask`, by default its outline."""
+    """A person whose joints are visible except those in `visibility`; `mask` defaults to the outline.
+
+    Args:
+        left, top: corner of the box that `JOINTS` are relative to.
+        masked: False omits the segmentation.
+        visibility: by joint index, for joints that are not visible.
+        gt_occluder: `Occluder` values by joint index; None for a data set without exact ground truth.
+    """
     mask = outline(left, top) if mask is None else mask
     rows, columns = np.nonzero(mask)
     flags = np.full(len(COCO17), 0 if is_crowd else 2, dtype=np.int8)
@@ -73,7 +80,7 @@ def standing(
 
 
 def image(*masks: Bool[np.ndarray, "220 200"]) -> np.ndarray:
-    """Bright bodies, yellow down to row 125 and red below, on black."""
+    """Black RGB image with persons that are yellow above row 125 and red from there on."""
     image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     for mask in masks:
         image[mask] = (255, 255, 0)

@@ -132,17 +132,17 @@ def test_pool(
 
 
 def test_relabel(cluster: Cluster, tmp_path: Path) -> None:
-    rows = [
-        replace(row, image_id=10 * copy + row.image_id, person_id=1000 * copy + row.person_id)
+    persons = [
+        replace(person, image_id=10 * copy + person.image_id, person_id=1000 * copy + person.person_id)
         for copy in range(100)
-        for row in persons_of_all_kinds()
+        for person in persons_of_all_kinds()
     ]
     files = []
     for workers in (Workers(1), LosesOne(cluster)):
-        found = relabel_persons(rows, COCO17, MASKS_ONLY, margin=2.0, min_confidence=0.8, workers=workers)
-        write_annotations(tmp_path / "rows", apply_candidates(rows, found, COCO17), COCO17)
-        write_candidates(tmp_path / "queue", found)
-        files.append([(tmp_path / name).read_bytes() for name in ("rows", "queue")])
+        candidates = relabel_persons(persons, COCO17, MASKS_ONLY, margin=2.0, min_confidence=0.8, workers=workers)
+        write_annotations(tmp_path / "annotations", apply_candidates(persons, candidates, COCO17), COCO17)
+        write_candidates(tmp_path / "queue", candidates)
+        files.append([(tmp_path / name).read_bytes() for name in ("annotations", "queue")])
     assert files[0] == files[1]
 
 

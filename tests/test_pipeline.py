@@ -217,10 +217,10 @@ def test_experiments_compare(project: Path) -> None:
     study = "{base: {model.adam: false, model.graph: false}, graph: {model.adam: false}}"
     (project / "tiny.yaml").write_text(f"seeds: [1]\nsettings: {{}}\nrows: {study}\n")
     dag = (sys.executable, "-m", "dag")
-    assert "queued 2, 0 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
-    assert "queued 0, 2 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
+    assert "queued 2, already done or queued 0" in run(project, *dag, "queue", "tiny.yaml")
+    assert "queued 0, already done or queued 2" in run(project, *dag, "queue", "tiny.yaml")
     run(project, "dvc", "exp", "run", "--run-all")
-    assert "queued 0, 2 are done or queued" in run(project, *dag, "queue", "tiny.yaml")
+    assert "queued 0, already done or queued 2" in run(project, *dag, "queue", "tiny.yaml")
     table = json.loads(run(project, "dvc", "exp", "show", "--json"))
     shown = {row["name"]: row["revs"][0]["data"] for row in table[1]["experiments"]}
     assert set(shown) == {"tiny-base-1", "tiny-graph-1"}
@@ -246,7 +246,7 @@ def test_the_commands_of_the_readme_run(project: Path) -> None:
             # The environment of the tests stands for the one that `make` would create in the project.
             output = run(project, "bash", "-c", command.replace("make repro", "make -o .venv/installed repro"))
             assert output, f"{command} printed nothing"
-    assert (project / "report.html").read_text().startswith("<!doctype html>")
+    assert (project / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert (project / "models/pose.onnx").stat().st_size > 100_000
 
 

@@ -1,6 +1,7 @@
-"""Data (D): mask joints and instance paste, and the geometric and photometric transforms of training samples.
+"""Data augmentation (D): mask joints and instance paste, and geometric and photometric transforms of training samples.
 
-`dag.augmentation.albumentations` has both occlusions as transforms for any `albumentations.Compose`.
+`MaskJoints` and `InstancePaste` of `dag.augmentation.albumentations` are both occlusions as Albumentations transforms;
+that module is not imported here, because albumentations is optional.
 """
 
 from dag.augmentation.occlusion import mask_joints, paste_instance

@@ -1,7 +1,6 @@
-"""`MaskJoints` and `InstancePaste` for anyone's `albumentations.Compose` (2.0.8, the last release under MIT).
+"""`MaskJoints` and `InstancePaste` as Albumentations transforms (2.0.8, the last release under the MIT licence).
 
-The pipeline's keypoints are the joints of all instances, instance after instance, the target first. Their visibility
-is a label field:
+Keypoints are the joints of all instances, instance after instance, the target first. Their visibility is a label field:
 
     A.Compose(
         [A.Resize(256, 192), MaskJoints(num_joints=17), InstancePaste("pool.arrow", num_joints=17)],
@@ -9,12 +8,13 @@ is a label field:
         seed=1,
     )
 
-Fields called `visibility_source` and `occluder` are updated if the pipeline has them. Without `occluder`,
-every occluded joint counts as covered, so that both transforms together cover no more of the target than `max_covered`.
+The label fields `visibility_source` and `occluder` are updated if the `Compose` has them. Without `occluder`, every
+occluded joint counts as covered, so that both transforms together cover at most `max_covered` of the target.
 
-Masks lose covered pixels, boxes stay (they contain the whole object), further images get the same occlusion.
-Randomness comes from the `Compose`; `A.ReplayCompose` replays the seed, so it can occlude other images. Frame: albumentations counts pixels as OpenCV does (its flip is `width - 1 - x`), the pixel-index frame of this
-project. Its flips do not swap left and right joints.
+Covered pixels of masks become 0, bounding boxes do not change (they contain the whole object), and further images get
+the same occlusion. Randomness comes from the `Compose`; `A.ReplayCompose` replays the seed, so it can occlude other
+images. Frame: like OpenCV, Albumentations uses pixel indices (its flip is `width - 1 - x`). Its flips do not swap left
+and right joints.
 """
 
 from abc import abstractmethod
@@ -34,8 +34,9 @@ from dag.augmentation.occlusion import mask_joints, paste_instance
 from dag.errors import UserError
 from dag.pool.pool import Cutout, Pool
 
-# albumentations' own columns of a keypoint: x, y, z, angle, scale; label fields follow.
 COORDINATES = 5
+"""Number of Albumentations' own columns of a keypoint (x, y, z, angle, scale); label fields follow."""
+
 FIELDS = ("visibility", "visibility_source", "occluder")
 
 Image = UInt8[np.ndarray, "H W 3"]
@@ -51,34 +52,43 @@ class _Occlude(A.DualTransform):
 
     @abstractmethod
     def occlude(self, image: Image, instances: Instances, rng: np.random.Generator) -> tuple[Image, Instances]:
-        """The plain function."""
+        """Apply the function of `dag.augmentation.occlusion`."""
 
     def get_params(self) -> dict[str, Any]:
         return {"seed": int(self.random_generator.integers(2**32))}
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        columns, image, rows = self._columns(), self._image(kwargs), kwargs.get("keypoints", ())
-        if not len(rows):
+        columns, image, keypoints = self._columns(), self._image(kwargs), kwargs.get("keypoints", ())
+        if not len(keypoints):
             return kwargs
-        instances = _to_instances(rows, columns, self.num_joints)
+        instances = _to_instances(keypoints, columns, self.num_joints)
 
-        def occlude(picture: Image) -> tuple[Image, Instances]:
-            return self.occlude(picture, instances, np.random.default_rng(params["seed"]))
+        def occlude(source: Image) -> tuple[Image, Instances]:
+            return self.occlude(source, instances, np.random.default_rng(params["seed"]))
 
         @cache
         def covered() -> Bool[np.ndarray, "H W"]:
-            """Where what was put in lets less than half of the picture through."""
-            black, white = (occlude(np.full_like(image, level))[0][..., 0] for level in (0, 255))
-            return white - black < 128
+            """Pixels of which the occluders' alpha is above one half."""
+            on_black, on_white = (occlude(np.full_like(image, level))[0][..., 0] for level in (0, 255))
+            return on_white - on_black < 128
 
-        occluded, after = occlude(image)
-        found = {"occluded": occluded, "covered": covered, "rows": _to_rows(after, rows, columns), "of": image}
-        return super().apply_with_params({**params, **found}, *args, **{**kwargs, "image": image})
+        occluded_image, occluded = occlude(image)
+        results = {
+            "source_image": image,
+            "occluded_image": occluded_image,
+            "covered": covered,
+            "occluded_keypoints": _to_keypoints(occluded, keypoints, columns),
+        }
+        return super().apply_with_params({**params, **results}, *args, **{**kwargs, "image": image})
 
-    def apply(self, img: np.ndarray, occluded: Image, covered: Covered, of: Image, **params: Any) -> np.ndarray:
-        if img is of:
-            return occluded
-        return np.where(covered()[..., None], occluded, img) if img.shape == of.shape else _without(img, covered)
+    def apply(
+        self, img: np.ndarray, source_image: Image, occluded_image: Image, covered: Covered, **params: Any
+    ) -> np.ndarray:
+        if img is source_image:
+            return occluded_image
+        if img.shape == source_image.shape:
+            return np.where(covered()[..., None], occluded_image, img)
+        return _without(img, covered)
 
     def apply_to_mask(self, mask: np.ndarray, covered: Covered, **params: Any) -> np.ndarray:
         return _without(mask, covered)
@@ -86,8 +96,8 @@ class _Occlude(A.DualTransform):
     def apply_to_bboxes(self, bboxes: np.ndarray, **params: Any) -> np.ndarray:
         return bboxes
 
-    def apply_to_keypoints(self, keypoints: np.ndarray, rows: np.ndarray, **params: Any) -> np.ndarray:
-        return rows
+    def apply_to_keypoints(self, keypoints: np.ndarray, occluded_keypoints: np.ndarray, **params: Any) -> np.ndarray:
+        return occluded_keypoints
 
     def _image(self, data: dict[str, Any]) -> Image:
         image = data.get("image")
@@ -95,7 +105,7 @@ class _Occlude(A.DualTransform):
             got = None if image is None else f"{image.dtype} {image.shape}"
             do = "put it before A.Normalize and after A.ToRGB"
             raise UserError(
-                "not a picture", where=type(self).__name__, expected="uint8 height x width x 3", got=got, do=do
+                "not an RGB image", where=type(self).__name__, expected="uint8 height x width x 3", got=got, do=do
             )
         return np.ascontiguousarray(image)
 
@@ -105,7 +115,7 @@ class _Occlude(A.DualTransform):
         fields = list(params.label_fields or [])
         if "visibility" not in fields or params.remove_invisible:
             raise UserError(
-                "keypoints that are not everyone's with visibility",
+                "keypoints without visibility, or with invisible ones removed",
                 where=type(self).__name__,
                 expected='KeypointParams(..., label_fields=["visibility"], remove_invisible=False)',
                 got=f"label_fields={fields}, remove_invisible={params.remove_invisible}",
@@ -114,12 +124,12 @@ class _Occlude(A.DualTransform):
 
 
 class MaskJoints(_Occlude):
-    """`dag.augmentation.occlusion.mask_joints` inside a `Compose`; sizes in pixels of the image that arrives.
+    """`dag.augmentation.mask_joints` as a transform; sizes in pixels of the transform's input image.
 
-    Keypoints stay, their visibility falls.
+    Covered keypoints keep their coordinates; their visibility decreases.
 
     Args:
-        num_joints: joints a person.
+        num_joints: number of joints per person.
         min_count, max_count, min_size, max_size, max_covered: as in `mask_joints`.
         p: probability.
     """
@@ -153,14 +163,14 @@ class MaskJoints(_Occlude):
 
 
 class InstancePaste(_Occlude):
-    """`dag.augmentation.occlusion.paste_instance` inside a `Compose`, always in front of everybody.
+    """`dag.augmentation.paste_instance` as a transform; the pasted instance is in front of all persons.
 
-    The pasted person's `num_joints` keypoints are appended; other label fields are copied from the target's rows (they
-    name the joint). Its box is not.
+    The `num_joints` keypoints of the pasted instance are appended, with further label fields copied from the target's
+    (such as joint names). Its bounding box is not appended.
 
     Args:
-        pool: cut-out instances, or the path of a pool file.
-        num_joints: joints a person.
+        pool: cut-outs, or the path of a pool file.
+        num_joints: number of joints per person.
         min_scale, max_scale, max_rotation, max_covered: as in `paste_instance`.
         p: probability.
     """
@@ -194,37 +204,38 @@ class InstancePaste(_Occlude):
         )
 
 
-def _to_instances(rows: Float[np.ndarray, "N columns"], columns: dict[str, int], num_joints: int) -> Instances:
-    if len(rows) % num_joints:
+def _to_instances(keypoints: Float[np.ndarray, "N columns"], columns: dict[str, int], num_joints: int) -> Instances:
+    if len(keypoints) % num_joints:
         raise UserError(
             "keypoints are not whole instances",
             expected=f"a multiple of {num_joints}",
-            got=len(rows),
+            got=len(keypoints),
             do="pass every joint of every person and set remove_invisible=False",
         )
-    visibility = rows[:, columns["visibility"]]
+    visibility = keypoints[:, columns["visibility"]]
     occluded = (visibility == Visibility.OCCLUDED) | (visibility == Visibility.RELABELLED)
-    unknown = {
-        "visibility_source": np.full(len(rows), Source.ANNOTATED),
+    defaults = {
+        "visibility_source": np.full(len(keypoints), Source.ANNOTATED),
         "occluder": np.where(occluded, Occluder.OBJECT, Occluder.UNKNOWN),
     }
     flags = {
-        name: (rows[:, columns[name]] if name in columns else unknown[name]).astype(np.int8).reshape(-1, num_joints)
-        for name in FIELDS
+        name: (keypoints[:, columns[name]] if name in columns else defaults[name]).astype(np.int8) for name in FIELDS
     }
-    return Instances(rows[:, :2].astype(float).reshape(-1, num_joints, 2), **flags)
+    flags = {name: values.reshape(-1, num_joints) for name, values in flags.items()}
+    return Instances(keypoints[:, :2].astype(float).reshape(-1, num_joints, 2), **flags)
 
 
-def _to_rows(
-    instances: Instances, rows: Float[np.ndarray, "N columns"], columns: dict[str, int]
+def _to_keypoints(
+    instances: Instances, keypoints: Float[np.ndarray, "N columns"], columns: dict[str, int]
 ) -> Float[np.ndarray, "M columns"]:
+    """Keypoints of the instances; appended instances get the columns of the target that are not in `columns`."""
     joints = instances.visibility.shape[1]
-    new = instances.visibility.size // joints - len(rows) // joints
-    rows = np.concatenate([rows] + [rows[:joints]] * new)
-    rows[:, :2] = instances.keypoints_xy.reshape(-1, 2)
+    new = instances.visibility.size // joints - len(keypoints) // joints
+    keypoints = np.concatenate([keypoints] + [keypoints[:joints]] * new)
+    keypoints[:, :2] = instances.keypoints_xy.reshape(-1, 2)
     for name, column in columns.items():
-        rows[:, column] = getattr(instances, name).ravel()
-    return rows
+        keypoints[:, column] = getattr(instances, name).ravel()
+    return keypoints
 
 
 def _without(mask: np.ndarray, covered: Covered) -> np.ndarray:

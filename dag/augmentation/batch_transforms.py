@@ -12,14 +12,14 @@ from dag.image import MEAN, STD
 def warp(
     images: UInt8[Tensor, "B Hc Wc 3"], input_from_canvas: Float[Tensor, "B 2 3"], size_hw: tuple[int, int]
 ) -> Float[Tensor, "B 3 H W"]:
-    """Canvases to normalised network inputs, bilinear; black outside the canvas.
+    """Warp canvases to normalised network inputs, bilinear; black outside the canvas.
 
-    The same as `cv2.warpAffine` with `BORDER_CONSTANT`, then (image / 255 - mean) / std.
+    Equals `cv2.warpAffine` with `BORDER_CONSTANT`, then (image / 255 - mean) / std.
 
     Args:
         images: RGB canvases.
-        input_from_canvas: pixel-index maps.
-        size_hw: height and width of the network's input.
+        input_from_canvas: affine maps between pixel indices.
+        size_hw: height and width of the network input in pixels.
     """
     pixels = images.permute(0, 3, 1, 2).float()
     grid = _grid(input_from_canvas, (images.shape[1], images.shape[2]), size_hw, stride=1.0)
@@ -32,13 +32,13 @@ def warp_ignore(
     size_hw: tuple[int, int],
     stride: float = 4.0,
 ) -> UInt8[Tensor, "B h w"]:
-    """Ignored blocks of the canvas to the heatmap, nearest; nothing is ignored outside the canvas.
+    """Warp ignore maps of canvases to the heatmap, nearest neighbour; nothing is ignored outside the canvas.
 
     Args:
-        ignore: 1 for unlabelled persons, one value for each block of `stride` x `stride` canvas pixels.
-        input_from_canvas: pixel-index maps, of pixels.
+        ignore: 1 where unlabelled persons are, one value per block of `stride` x `stride` canvas pixels.
+        input_from_canvas: affine maps between pixel indices, in pixels, not blocks.
         size_hw: height and width of the heatmap, whose cells are `stride` x `stride` input pixels.
-        stride: pixels a block and a cell.
+        stride: side of a block and of a heatmap cell in pixels.
     """
     grid = _grid(input_from_canvas, (ignore.shape[1], ignore.shape[2]), size_hw, stride)
     return grid_sample(ignore[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0].to(torch.uint8)
@@ -47,14 +47,14 @@ def warp_ignore(
 def _grid(
     input_from_canvas: Float[Tensor, "B 2 3"], canvas_hw: tuple[int, int], size_hw: tuple[int, int], stride: float
 ) -> Float[Tensor, "B H W 2"]:
-    """Canvas location of each cell of the input, in grid_sample's units; sizes in cells of `stride` pixels."""
+    """Canvas coordinates of each input cell, in grid_sample's units; sizes in cells of `stride` pixels."""
     matrix = input_from_canvas.float()
-    linear = torch.linalg.inv_ex(matrix[:, :, :2]).inverse  # inv would wait for the device
+    linear = torch.linalg.inv_ex(matrix[:, :, :2]).inverse  # torch.linalg.inv would synchronise with the device
     start = -(linear @ matrix[:, :, 2:])
-    # Of cells on both sides: a cell's centre is at pixel (cell + .5) * stride - .5.
+    # From pixels to cells on both sides: the centre of a cell is at pixel (cell + .5) * stride - .5.
     shift = (linear.sum(dim=2, keepdim=True) * (stride - 1) / 2 + start - (stride - 1) / 2) / stride
     canvas_wh = torch.tensor([canvas_hw[1], canvas_hw[0]], device=matrix.device).view(1, 2, 1)
-    # (x + .5) / W * 2 - 1, per column and per row: no product of a matrix with every cell.
+    # (x + .5) / W * 2 - 1. Columns and rows are broadcast, which is cheaper than a matrix product for each cell.
     linear, shift = (linear * 2 / canvas_wh)[:, None, None], ((shift + 0.5) * 2 / canvas_wh - 1)[:, None, None]
     column = torch.arange(size_hw[1], device=matrix.device).view(1, 1, -1, 1)
     row = torch.arange(size_hw[0], device=matrix.device).view(1, -1, 1, 1)
@@ -62,7 +62,7 @@ def _grid(
 
 
 def normalise(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """RGB in 0-1 to ImageNet's mean and standard deviation."""
+    """Normalise RGB in 0-1 by ImageNet's mean and standard deviation."""
     mean, std = _channels(MEAN, images), _channels(STD, images)
     return (images - mean) / std
 
@@ -85,8 +85,8 @@ def jitter(
     Args:
         images: normalised inputs.
         seeds: one for each sample, such as (seed, epoch, person id): independent of the batch.
-        brightness: maximum added or subtracted fraction of white.
-        contrast: maximum relative change of the distance to the mean grey.
+        brightness: maximum change, as a fraction of white.
+        contrast: maximum relative change of the difference from the image's mean grey.
         color: maximum relative change of each channel.
     """
     draws = np.stack([np.random.default_rng(seed).uniform(-1, 1, 5) for seed in seeds])

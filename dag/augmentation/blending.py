@@ -1,4 +1,4 @@
-"""One cut-out into one crop: a warp and an 8-bit blend of the rectangle that it reaches."""
+"""Alpha blending of a cut-out into a crop, in 8 bits and within the rectangle that the cut-out can cover."""
 
 import math
 
@@ -15,17 +15,17 @@ def blend(
     crop_from_cutout: Float[np.ndarray, "2 3"],
     nearer: Bool[np.ndarray, "H W"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw a cut-out into a copy of a crop.
+    """Copy of a crop with a cut-out blended into it.
 
     Args:
         image: RGB crop.
-        rgba: cut-out, colour not premultiplied.
-        crop_from_cutout: where it goes.
-        nearer: pixels that stay as they are, because what they show is nearer than the cut-out; None: the cut-out is.
+        rgba: RGB, not premultiplied, and alpha.
+        crop_from_cutout: affine map from pixels of the cut-out to pixels of the crop.
+        nearer: pixels of the crop that are in front of the cut-out and do not change; None: none.
     """
     image = image.copy()
     rgba, crop_from_cutout = _shrink(rgba, crop_from_cutout)
-    left, top, right, bottom = _reach(crop_from_cutout, rgba.shape, image.shape)
+    left, top, right, bottom = _extent(crop_from_cutout, rgba.shape, image.shape)
     if left >= right or top >= bottom:
         return image
     region_from_cutout = crop_from_cutout - np.array([[0, 0, left], [0, 0, top]])
@@ -41,22 +41,22 @@ def blend(
     return image
 
 
-def _reach(
-    crop_from_cutout: Float[np.ndarray, "2 3"], cutout: tuple[int, ...], crop: tuple[int, ...]
+def _extent(
+    crop_from_cutout: Float[np.ndarray, "2 3"], cutout_shape: tuple[int, ...], crop_shape: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom (excluded) of the pixels that a cut-out may touch; both shapes begin with height."""
+    """Left, top, right and bottom (exclusive) of the pixels that a cut-out may change; shapes are (h, w, ...)."""
     (a, b, x), (c, d, y) = crop_from_cutout.tolist()
-    half_width, half_height = cutout[1] / 2, cutout[0] / 2
+    half_width, half_height = cutout_shape[1] / 2, cutout_shape[0] / 2
     x, y = x + a * (half_width - 0.5) + b * (half_height - 0.5), y + c * (half_width - 0.5) + d * (half_height - 0.5)
     across, down = abs(a) * half_width + abs(b) * half_height, abs(c) * half_width + abs(d) * half_height
     left, top = max(math.floor(x - across), 0), max(math.floor(y - down), 0)
-    return left, top, min(math.ceil(x + across) + 1, crop[1]), min(math.ceil(y + down) + 1, crop[0])
+    return left, top, min(math.ceil(x + across) + 1, crop_shape[1]), min(math.ceil(y + down) + 1, crop_shape[0])
 
 
 def _shrink(
     rgba: UInt8[np.ndarray, "H W 4"], crop_from_cutout: Float[np.ndarray, "2 3"]
 ) -> tuple[UInt8[np.ndarray, "h w 4"], Float[np.ndarray, "2 3"]]:
-    """Average whole blocks of a cut-out that is much too large: bilinear sampling alone would skip pixels."""
+    """Downsample a cut-out by a whole factor if it is shrunk by 2 or more: bilinear sampling would alias."""
     factor = int(1 / math.hypot(*crop_from_cutout[:, 0].tolist()))
     height, width = rgba.shape[0] // max(factor, 1), rgba.shape[1] // max(factor, 1)
     if factor < 2 or not height or not width:

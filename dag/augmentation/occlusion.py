@@ -1,4 +1,4 @@
-"""Data (D): occlusion of training crops, as plain functions. Randomness is an argument; inputs are not modified.
+"""Mask joints and instance paste (D): occlusion of training crops as pure functions; randomness is an argument.
 
 Invariants of both functions, for every instance and joint:
 
@@ -32,8 +32,14 @@ from dag.errors import UserError
 from dag.geometry import apply_affine, at, inside_image, pixel_of
 from dag.pool.pool import Cutout, Pool
 
+REFERENCE_HEIGHT = 256
+"""Height of the crop, in pixels, to which the default sizes of mask joints refer."""
+
 PASTED_SIZE = 0.9
+"""Mean diagonal of a pasted cut-out over the diagonal of the target."""
+
 POSITIONS = 8
+"""Number of positions that are tried."""
 
 
 def mask_joints(
@@ -50,9 +56,9 @@ def mask_joints(
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Instances]:
     """Cover randomly chosen labelled joints of the target with rectangles, at most one for each joint.
 
-    Each rectangle contains its joint at a random position and is filled with noise, a flat colour
-    or a patch of `other_image`. Joints of all instances under a rectangle keep their label (occluder `OBJECT`). A
-    rectangle that would cover too much is left out. Without rectangles, the given image and instances are returned.
+    Each rectangle contains its joint at a random position and is filled with noise, a flat colour or a patch of
+    `other_image`. Joints of all instances under a rectangle keep their label (occluder `OBJECT`). A rectangle that
+    would exceed `max_covered` is left out. Without rectangles, the given image and instances are returned.
 
     Args:
         image: RGB crop.
@@ -101,21 +107,21 @@ def paste_instance(
     """Paste a random instance of the pool at a random position, size and rotation.
 
     The pasted instance is appended to `instances` (source `PASTED`; joints outside the crop unlabelled). Joints of
-    the target under it keep their label (occluder `PERSON`); joints of others under it become unlabelled. A few
-    positions are tried, and if each would cover too much, the given image and instances are returned.
+    the target under it keep their label (occluder `PERSON`); joints of others under it become unlabelled. `POSITIONS`
+    positions are tried; if each would exceed `max_covered`, the given image and instances are returned.
 
     Args:
         image: RGB crop.
         instances: all instances in the crop.
         pool: cut-outs.
         rng: sole source of randomness.
-        min_scale, max_scale: the pasted diagonal is .9 times the target's, times a number from this range.
+        min_scale, max_scale: range of the scale; the pasted diagonal is `PASTED_SIZE` x scale x the target's.
         max_rotation: degrees, in both directions.
         max_covered: fraction of the target's labelled joints, 0-1.
         body_diagonal: diagonal of the target's box in pixels of the crop; None measures its labelled joints.
-        target_mask: the target's pixels. With a mask, half of the pasted instances are behind the target; without, all are in front.
-        center_xywh: box of the pasted centre, in pixels of the crop; None is the whole crop.
-        image_path: the crop's own image; its instances are pasted only if the pool has no others.
+        target_mask: pixels of the target. With it, half of the pasted instances are behind the target; without, none.
+        center_xywh: box in which the pasted centre lies, in pixels of the crop; None is the whole crop.
+        image_path: image of the crop; instances from it are pasted only if the pool has no others.
 
     Raises:
         UserError: the pool is empty, or its instances have another number of joints.
@@ -129,35 +135,40 @@ def paste_instance(
         center_xywh = np.array([0.0, 0.0, image.shape[1] - 1.0, image.shape[0] - 1.0])
     free, limit = _coverable(instances, max_covered)
     unit = PASTED_SIZE * diagonal / math.hypot(*cutout.parts.shape)
-    for size, turn, *place in rng.random((POSITIONS, 4)).tolist():
+    for size, turn, *position in rng.random((POSITIONS, 4)).tolist():
         scale = unit * (min_scale + size * (max_scale - min_scale))
         rotation = math.radians((2 * turn - 1) * max_rotation)
-        crop_from_cutout = _placement(cutout, center_xywh[:2] + center_xywh[2:] * place, scale, rotation)
-        covered = (
-            at(cutout.rgba[..., 3], apply_affine(cv2.invertAffineTransform(crop_from_cutout), instances.keypoints_xy))
-            >= 128
-        )
-        if nearer is not None:
-            covered &= ~at(nearer, instances.keypoints_xy)
-        covered &= instances.visibility > 0
+        crop_from_cutout = _placement(cutout, center_xywh[:2] + center_xywh[2:] * position, scale, rotation)
+        covered = _covered_by(cutout, crop_from_cutout, instances, nearer)
         if np.count_nonzero(covered[0] & free) <= limit:
             pasted = _pasted(cutout, crop_from_cutout, image.shape[:2], nearer)
-            return blend(image, cutout.rgba, crop_from_cutout, nearer), append(
-                cover_by_instance(instances, covered), pasted
-            )
+            occluded = append(cover_by_instance(instances, covered), pasted)
+            return blend(image, cutout.rgba, crop_from_cutout, nearer), occluded
     return image, instances
 
 
+def _covered_by(
+    cutout: Cutout,
+    crop_from_cutout: Float[np.ndarray, "2 3"],
+    instances: Instances,
+    nearer: Bool[np.ndarray, "H W"] | None,
+) -> Bool[np.ndarray, "P J"]:
+    """Labelled joints where the cut-out is at least half opaque, except where `nearer`."""
+    cutout_xy = apply_affine(cv2.invertAffineTransform(crop_from_cutout), instances.keypoints_xy)
+    covered = (at(cutout.rgba[..., 3], cutout_xy) >= 128) & (instances.visibility > 0)
+    return covered if nearer is None else covered & ~at(nearer, instances.keypoints_xy)
+
+
 def _coverable(instances: Instances, max_covered: float) -> tuple[Bool[np.ndarray, " J"], float]:
-    """Uncovered labelled joints of the target, and how many of them may be covered."""
-    labelled, taken = instances.visibility[0] > 0, covered_joints(instances)
-    return labelled & ~taken, max_covered * np.count_nonzero(labelled) - np.count_nonzero(taken)
+    """Uncovered labelled joints of the target, and the maximum number of them that may be covered."""
+    labelled, covered = instances.visibility[0] > 0, covered_joints(instances)
+    return labelled & ~covered, max_covered * np.count_nonzero(labelled) - np.count_nonzero(covered)
 
 
 def _fill(
     height: int, width: int, other_image: UInt8[np.ndarray, "h w 3"] | None, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "*size 3"]:
-    """Noise, a flat colour, or a patch of another image; equally often."""
+    """Noise, a flat colour or a patch of another image, with equal probabilities; a flat colour has shape 1 x 1 x 3."""
     kind, down, across = rng.random(3).tolist()
     if other_image is not None and kind < 1 / 3:
         rows, columns = min(height, other_image.shape[0]), min(width, other_image.shape[1])
@@ -182,6 +193,7 @@ def check_pool(pool: Pool | Sequence[Cutout]) -> None:
 
 
 def _draw(pool: Pool | Sequence[Cutout], image_path: str | None, joints: int, rng: np.random.Generator) -> Cutout:
+    """A random cut-out, preferably from another image than `image_path`; `joints` is the expected number of joints."""
     check_pool(pool)
     first = int(rng.integers(len(pool)))
     cutout = pool[first]
@@ -195,30 +207,30 @@ def _draw(pool: Pool | Sequence[Cutout], image_path: str | None, joints: int, rn
             where=getattr(pool, "path", None),
             expected=joints,
             got=len(cutout.visibility),
-            do="make the pool from the same data set",
+            do="build the pool from the same data set",
         )
     return cutout
 
 
 def _placement(
-    cutout: Cutout, place: Float[np.ndarray, "2"], scale: float, rotation: float
+    cutout: Cutout, center_xy: Float[np.ndarray, "2"], scale: float, rotation: float
 ) -> Float[np.ndarray, "2 3"]:
-    """Map that puts the cut-out's centre at a place; the rotation is in radians."""
+    """Affine map that puts the cut-out's centre at `center_xy`; the rotation is in radians."""
     a, b = scale * math.cos(rotation), scale * math.sin(rotation)
     x, y = (cutout.parts.shape[1] - 1) / 2, (cutout.parts.shape[0] - 1) / 2
-    return np.array([[a, -b, place[0] - a * x + b * y], [b, a, place[1] - b * x - a * y]])
+    return np.array([[a, -b, center_xy[0] - a * x + b * y], [b, a, center_xy[1] - b * x - a * y]])
 
 
 def _pasted(
     cutout: Cutout,
     crop_from_cutout: Float[np.ndarray, "2 3"],
-    crop: tuple[int, ...],
+    crop_hw: tuple[int, ...],
     nearer: Bool[np.ndarray, "H W"] | None,
 ) -> Instances:
-    """The pasted person, in a crop of this height and width; occluded where the target is nearer."""
+    """The pasted instance in a crop of this height and width; its joints are occluded where the target is nearer."""
     xy = apply_affine(crop_from_cutout, cutout.keypoints_xy)[None]
-    labelled = (cutout.visibility > 0) & inside_image(xy, crop[1], crop[0])
+    labelled = (cutout.visibility > 0) & inside_image(xy, crop_hw[1], crop_hw[0])
     source = np.where(labelled, np.int8(Source.PASTED), np.int8(Source.NONE))
     visibility = np.where(labelled, cutout.visibility, np.int8(Visibility.UNLABELLED))
-    one = Instances(np.where(labelled[..., None], xy, 0.0), visibility, source, np.zeros_like(visibility))
-    return one if nearer is None else mark_covered(one, at(nearer, one.keypoints_xy), Occluder.PERSON)
+    pasted = Instances(np.where(labelled[..., None], xy, 0.0), visibility, source, np.zeros_like(visibility))
+    return pasted if nearer is None else mark_covered(pasted, at(nearer, pasted.keypoints_xy), Occluder.PERSON)

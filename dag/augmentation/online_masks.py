@@ -1,4 +1,4 @@
-"""Online mask joints, resampled every epoch: drawn for the network's input, painted on the device after the warp."""
+"""Online mask joints, resampled every epoch: drawn on the CPU in input pixels, painted on the device after the warp."""
 
 import numpy as np
 import torch
@@ -7,11 +7,10 @@ from torch import Tensor
 
 from dag.augmentation.batch_transforms import normalise
 from dag.augmentation.instances import Instances
-from dag.augmentation.occlusion import mask_joints
+from dag.augmentation.occlusion import REFERENCE_HEIGHT, mask_joints
 
-# The paper's, in pixels of an input this high.
 SIZES = (10.0, 40.0)
-SIZES_HEIGHT = 256
+"""The paper's sides of a mask: minimum and maximum in pixels of an input `REFERENCE_HEIGHT` pixels high."""
 
 
 def draw_masks(
@@ -20,32 +19,32 @@ def draw_masks(
     input_wh: tuple[int, int],
     other_image: UInt8[np.ndarray, "h w 3"] | None,
 ) -> tuple[UInt8[np.ndarray, "H W 4"], Instances]:
-    """What `mask_joints` would paint on the network's input, before the input exists, and the occluded instances.
+    """Pixels that `mask_joints` paints on any network input, and the occluded instances.
 
     Args:
-        instances: in pixels of the input; not modified.
+        instances: in pixels of the network input; not modified.
         seed: of the random generator.
-        input_wh: width and height in pixels.
+        input_wh: network input, width and height in pixels.
         other_image: source of patches; None: noise and flat colours only.
 
     Returns:
-        RGB, and 255 where painted; zeros elsewhere.
+        RGB and 255 where painted, zeros elsewhere; the instances with occluded joints.
     """
     width, height = input_wh
-    smallest, largest = (size * height / SIZES_HEIGHT for size in SIZES)
+    min_size, max_size = (size * height / REFERENCE_HEIGHT for size in SIZES)
     (on_black, masked), (on_white, _) = (
         mask_joints(
             np.full((height, width, 3), grey, np.uint8), instances, np.random.default_rng(seed),
-            min_size=smallest, max_size=largest, other_image=other_image,
+            min_size=min_size, max_size=max_size, other_image=other_image,
         )
         for grey in (0, 255)
     )  # fmt: skip
-    # Painted pixels are equal on black and on white.
+    # Only painted pixels are equal on a black and on a white image.
     painted = on_black[..., 0] == on_white[..., 0]
     return np.concatenate([on_black, painted[..., None] * np.uint8(255)], axis=-1), masked
 
 
 def paint_masks(images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W 4"]) -> Float[Tensor, "B 3 H W"]:
-    """Normalised inputs under their masks (`draw_masks`)."""
+    """Paint masks of `draw_masks` over normalised network inputs."""
     layers = masks.permute(0, 3, 1, 2)
     return torch.where(layers[:, 3:] > 0, normalise(layers[:, :3].to(images.dtype) / 255), images)

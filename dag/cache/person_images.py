@@ -1,7 +1,7 @@
-"""Training samples straight from the images, without a crop cache, seeded by (seed, epoch, person).
+"""Training samples directly from the images, without a crop cache, determined by (seed, epoch, person) alone.
 
-For quick trials, small disks and other people's trainers. A sample costs its JPEG file and little else, which is still
-many times what a cached crop costs; there are no occluded renderings but those that `occlude` makes.
+For quick trials, small disks and other trainers. Each sample decodes a whole image, which takes many times as long as
+reading a cached crop. There are no occluded renderings; `occlude` applies occlusion online.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ from dag.cache.shards import IGNORE_STRIDE
 from dag.errors import UserError
 from dag.geometry import apply_affine, crop_from_box, inside_image
 from dag.image import read_image
+from dag.masks import mask_rle
 
 Occlude = Callable[[np.ndarray, Instances, np.random.Generator], tuple[np.ndarray, Instances]]
 
@@ -30,25 +31,25 @@ Occlude = Callable[[np.ndarray, Instances, np.random.Generator], tuple[np.ndarra
 class PersonImages(Dataset):
     """Dataset of the trainable persons of an annotation table; call `set_epoch` before each epoch.
 
-    Can be used wherever `dag.cache.batches.PersonCrops` can, with the same `collate`: the canvas is the network's input
-    itself, and `input_from_canvas` leaves it alone. The image is read for every sample and warped once.
+    Replaces `dag.cache.batches.PersonCrops`, with the same samples and the same `collate`: the canvas is the network's
+    input itself, and `input_from_canvas` is the identity. Each sample reads its image and warps it once.
 
     Args:
         annotations: annotation table (parquet).
         root: data root of the images.
-        split: of the rows.
+        split: whose annotations are read.
         input_wh: network input, width and height in pixels.
-        flip, rotation, rotation_p, scale, half_body: as `dag.augmentation.affine.draw_affine`.
+        flip, rotation, rotation_p, scale, half_body: see `dag.augmentation.affine.draw_affine`.
         seed: of all randomness.
-        occlude: function (image, people, rng) to (image, people) on the warped crop, such as `mask_joints` of
-            dag.augmentation.occlusion with its sizes filled in by `functools.partial`; None: none.
+        occlude: function (image, instances, rng) -> (image, instances) that is applied to the warped crop, such as
+            `functools.partial(dag.augmentation.mask_joints, max_size=20.0)`; None: no occlusion.
 
     A sample is a dict:
         image: uint8 [H, W, 3], RGB, network input; black outside the image.
         input_from_canvas: float32 [2, 3], the identity.
         keypoints_input_xy: float32 [P, J, 2], network input pixels; the target first; 0, 0 where unlabelled.
         visibility: int8 [P, J]; joints outside the input are unlabelled.
-        ignore: uint8 [H / 4, W / 4], 1 where people without labels are.
+        ignore: uint8 [H / 4, W / 4], 1 where crowds and persons without labels are.
         person_id: int.
 
     Raises:
@@ -70,30 +71,30 @@ class PersonImages(Dataset):
         seed: int,
         occlude: Occlude | None = None,
     ):
-        rows, self.skeleton = read_annotations(annotations, split)
-        if not any(is_trainable(row) for row in rows):
+        persons, self.skeleton = read_annotations(annotations, split)
+        if not any(is_trainable(person) for person in persons):
             raise UserError("no persons to train on", where=annotations, expected="persons with labelled joints", got=0)
         self.root, self.input_wh, self.seed, self.occlude = root, input_wh, seed, occlude
         self.augment = {"flip": flip, "rotation": rotation, "rotation_p": rotation_p}
         self.augment |= {"scale": scale, "half_body": half_body}
-        self._unlabelled = _unlabelled(rows)
-        # Arrays instead of objects: loader processes share their memory; reading an object would copy its page.
-        rows = [row for row in rows if not row.is_crowd and row.num_keypoints]
-        self._paths = np.array([row.image_path for row in rows])
-        self._boxes = np.stack([row.bbox_xywh for row in rows])
-        self._ids = np.array([row.person_id for row in rows])
-        self._keypoints_xy = np.stack([row.keypoints_xy for row in rows])
-        self._flags = np.stack([(row.visibility, row.visibility_source, row.occluder) for row in rows], axis=1)
-        self._targets = np.flatnonzero([is_trainable(row) for row in rows])
-        photos: dict[str, list[int]] = {}
-        for number, row in enumerate(rows):
-            photos.setdefault(row.image_path, []).append(number)
-        self._photos = {path: np.array(numbers) for path, numbers in photos.items()}
-        # Shared memory: workers that outlive an epoch see the next one.
+        self._unlabelled = _unlabelled_regions(persons)
+        # Arrays, not objects: loader processes share their pages; reading an object would copy its page.
+        persons = [person for person in persons if person.is_evaluated]
+        self._paths = np.array([person.image_path for person in persons])
+        self._boxes = np.stack([person.bbox_xywh for person in persons])
+        self._ids = np.array([person.person_id for person in persons])
+        self._keypoints_xy = np.stack([person.keypoints_xy for person in persons])
+        self._flags = np.stack([(p.visibility, p.visibility_source, p.occluder) for p in persons], axis=1)
+        self._targets = np.flatnonzero([is_trainable(person) for person in persons])
+        by_image: dict[str, list[int]] = {}
+        for number, person in enumerate(persons):
+            by_image.setdefault(person.image_path, []).append(number)
+        self._by_image = {path: np.array(numbers) for path, numbers in by_image.items()}
+        # In shared memory, so that persistent workers see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Other augmentations from now on; before the loader's iterator is made."""
+        """Select the epoch that seeds the augmentations; call before iterating over the loader."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -113,21 +114,21 @@ class PersonImages(Dataset):
             **self.augment,
         )
         image = cv2.warpAffine(read_image(self.root, path), affine, self.input_wh)
-        photo = self._photos[path]
-        people = self._people(np.concatenate([[target], photo[photo != target]]), affine, mirrored)
+        members = self._by_image[path]
+        instances = self._instances(np.concatenate([[target], members[members != target]]), affine, mirrored)
         if self.occlude is not None:
-            image, people = self.occlude(image, people, rng)
+            image, instances = self.occlude(image, instances, rng)
         return {
             "image": image,
             "input_from_canvas": np.eye(2, 3, dtype=np.float32),
-            "keypoints_input_xy": people.keypoints_xy.astype(np.float32),
-            "visibility": people.visibility,
+            "keypoints_input_xy": instances.keypoints_xy.astype(np.float32),
+            "visibility": instances.visibility,
             "ignore": self._ignore(path, affine),
             "person_id": person_id,
         }
 
-    def _people(self, numbers: np.ndarray, affine: np.ndarray, mirrored: bool) -> Instances:
-        """The first one, then everyone else with a labelled joint in the input."""
+    def _instances(self, numbers: np.ndarray, affine: np.ndarray, mirrored: bool) -> Instances:
+        """The first person, then all others with a labelled joint in the input."""
         xy, flags = apply_affine(affine, self._keypoints_xy[numbers]), self._flags[:, numbers]
         if mirrored:
             xy, flags = xy[:, self.skeleton.flip_index], flags[..., self.skeleton.flip_index]
@@ -141,30 +142,30 @@ class PersonImages(Dataset):
         width, height = (side // IGNORE_STRIDE for side in self.input_wh)
         if path not in self._unlabelled:
             return np.zeros((height, width), np.uint8)
-        runs, left_top = self._unlabelled[path]
-        # A decoded mask lies in memory column by column: turned over, it needs no copy.
-        region = pycocotools.mask.decode(runs).T
+        rle, left_top = self._unlabelled[path]
+        # A decoded mask is in column-major order: its transpose is contiguous and needs no copy for OpenCV.
+        region = pycocotools.mask.decode(rle).T
         linear, shift = affine[:, 1::-1], apply_affine(affine, left_top) - (IGNORE_STRIDE - 1) / 2
         ignore_from_region = np.column_stack([linear, shift]) / IGNORE_STRIDE
         return cv2.warpAffine(region, ignore_from_region, (width, height), flags=cv2.INTER_NEAREST)
 
 
-def _unlabelled(rows: Sequence[PersonAnnotation]) -> dict[str, tuple[Any, np.ndarray]]:
-    """Where people without labels are, of each image that has some: run lengths in a box, and its left and top."""
-    found: dict[str, list[Any]] = {}
-    for row in rows:
-        if row.is_crowd or not row.num_keypoints:
-            size = [row.image_height, row.image_width]
-            runs: Any = {"size": size, "counts": (row.segmentation or "").encode()}
-            if row.segmentation is None:
-                (runs,) = pycocotools.mask.frPyObjects(row.bbox_xywh[None], *size)
-            found.setdefault(row.image_path, []).append(runs)
-    merged = {path: pycocotools.mask.merge(runs) for path, runs in found.items()}
-    return {path: _cropped(runs) for path, runs in merged.items() if pycocotools.mask.area(runs)}
+def _unlabelled_regions(persons: Sequence[PersonAnnotation]) -> dict[str, tuple[Any, np.ndarray]]:
+    """By image path, the union of crowds and persons without labelled joints as `_cropped` RLE; empty ones left out."""
+    regions: dict[str, list[Any]] = {}
+    for person in persons:
+        if not person.is_evaluated:
+            rle = mask_rle(person)
+            if rle is None:
+                size = person.image_height, person.image_width
+                (rle,) = pycocotools.mask.frPyObjects(person.bbox_xywh[None], *size)
+            regions.setdefault(person.image_path, []).append(rle)
+    merged = {path: pycocotools.mask.merge(rles) for path, rles in regions.items()}
+    return {path: _cropped(rle) for path, rle in merged.items() if pycocotools.mask.area(rle)}
 
 
-def _cropped(runs: Any) -> tuple[Any, np.ndarray]:
-    """Decoding costs what the size costs: the run lengths of the mask's own box are cheaper to read every time."""
-    left, top, width, height = pycocotools.mask.toBbox(runs).astype(int)
-    region = pycocotools.mask.decode(runs)[top : top + height, left : left + width]
+def _cropped(rle: Any) -> tuple[Any, np.ndarray]:
+    """RLE of a mask within its bounding box, and the box's left and top; decoding takes time in proportion to size."""
+    left, top, width, height = pycocotools.mask.toBbox(rle).astype(int)
+    region = pycocotools.mask.decode(rle)[top : top + height, left : left + width]
     return pycocotools.mask.encode(np.asfortranarray(region)), np.array([left, top], dtype=float)

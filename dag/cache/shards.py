@@ -1,6 +1,6 @@
 """Files of the crop cache: a folder of Arrow shards and a manifest.
 
-A record batch is a person; its rows are the renderings (0 clean, 1.. occluded). A person is in one shard.
+Each record batch of a shard is one person; its rows are the renderings (row 0 clean, the others occluded).
 """
 
 from collections.abc import Iterable
@@ -17,8 +17,11 @@ from dag.files import inside, read_json, sha256, shared_file
 from dag.skeleton import Skeleton, get_skeleton
 
 MANIFEST = "manifest.json"
+
 IGNORE_STRIDE = 4
-AGAIN = "run `dvc repro cache`"
+"""Side, in canvas pixels, of the blocks for which `Crop.ignore` has one value: the stride of the heatmaps."""
+
+REPRODUCE = "run `dvc repro cache`"
 
 SCHEMA = pa.schema(
     [
@@ -36,16 +39,17 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """One rendering of one person, on a canvas somewhat larger than the network's input.
+    """One rendering of one person, on a canvas larger than the network's input, which lies in its middle.
 
     Attributes:
-        person_id: the target.
-        variant: 0 is clean, others are occluded.
+        person_id: annotation id of the target.
+        variant: 0 is the clean rendering, the others are occluded.
         image: RGB.
-        canvas_from_image: affine map from the image.
-        keypoints_xy: everyone in the canvas, the target first; canvas pixels, 0, 0 where unlabelled.
+        canvas_from_image: affine map from image to canvas pixels.
+        keypoints_xy: joints of all P labelled persons in the canvas, the target first; canvas pixels, 0, 0 where
+            unlabelled.
         visibility, occluder: `Visibility`, `Occluder` numbers.
-        ignore: 1 where people without labels are, in blocks of `IGNORE_STRIDE` x `IGNORE_STRIDE` pixels.
+        ignore: 1 where crowds and persons without labels are, one value per `IGNORE_STRIDE` x `IGNORE_STRIDE` pixels.
     """
 
     person_id: int
@@ -58,40 +62,40 @@ class Crop:
     ignore: UInt8[np.ndarray, "hc wc"]
 
 
-def write_shard(path: Path, people: Iterable[list[Crop]]) -> dict[str, Any]:
-    """Write people, each a list of renderings, in the order given; the file appears whole or not at all.
+def write_shard(path: Path, persons: Iterable[list[Crop]]) -> dict[str, Any]:
+    """Write the renderings of persons, in the order given, atomically.
 
     Returns:
-        The manifest's entry: file, people, bytes, sha256.
+        The shard's entry in the manifest: file, instances, bytes, sha256.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk is full.
     """
     count = 0
     with shared_file(path) as partial:
         with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-            for crops in people:
+            for crops in persons:
                 writer.write_batch(_batch(crops))
                 count += 1
         return {"file": path.name, "instances": count, "bytes": partial.stat().st_size, "sha256": sha256(partial)}
 
 
-def is_sound(folder: Path, entry: dict[str, Any]) -> bool:
-    """Whether a shard is there, and every byte of it is as its entry says."""
+def is_intact(folder: Path, entry: dict[str, Any]) -> bool:
+    """Whether a shard exists and has the size and hash of its entry."""
     path = inside(folder, entry["file"])
     return path.is_file() and path.stat().st_size == entry["bytes"] and sha256(path) == entry["sha256"]
 
 
 def check_shards(folder: str | Path) -> None:
-    """Read a whole cache.
+    """Verify size and hash of every shard.
 
     Raises:
-        UserError: no cache, or damaged shards, which are named.
+        UserError: no cache, or missing or damaged shards, which are listed.
     """
     entries = read_json(Path(folder) / MANIFEST)["shards"]
-    damaged = [entry["file"] for entry in entries if not is_sound(Path(folder), entry)]
+    damaged = [entry["file"] for entry in entries if not is_intact(Path(folder), entry)]
     if damaged:
-        raise UserError("missing or damaged shards", where=folder, got=", ".join(damaged), do=AGAIN)
+        raise UserError("missing or damaged shards", where=folder, got=", ".join(damaged), do=REPRODUCE)
 
 
 def _batch(crops: list[Crop]) -> pa.RecordBatch:
@@ -112,13 +116,13 @@ class Shards:
     """A memory-mapped crop cache, read lazily. Can be pickled and survives a fork.
 
     Attributes:
-        manifest: the manifest as written by `dag.cache.build.write_cache`.
-        skeleton: the joints' names and order.
+        manifest: as written by `dag.cache.build.write_cache`.
+        skeleton: joints and their order.
         input_wh, canvas_wh: network input and canvas, width and height in pixels.
-        variants: occluded renderings a person.
+        variants: occluded renderings of each person.
 
     Raises:
-        UserError: no manifest, or (when it is first read) a shard that is missing, damaged or not the manifest's.
+        UserError: no manifest, or (when it is first read) a shard that is missing, damaged or of another cache.
     """
 
     def __init__(self, folder: str | Path):
@@ -139,11 +143,11 @@ class Shards:
         return int(self._starts[-1])
 
     def person_id(self, index: int) -> int:
-        """The annotation id of a person."""
+        """Annotation id of a person."""
         return self._record(index)["person_id"][0].as_py()
 
     def crop(self, index: int, variant: int) -> Crop:
-        """One rendering of a person; its arrays are read-only views of the file."""
+        """A rendering of a person; its arrays are read-only views of the file."""
         record = self._record(index)
         width, height = self.canvas_wh
         joints = len(self.skeleton)
@@ -152,7 +156,7 @@ class Shards:
             return record[name][variant].values.to_numpy()
 
         def pixels(name: str, *shape: int) -> np.ndarray:
-            # All values of a column have one length: no offsets, and no copy as a scalar would make.
+            # All values of a column have the same length. Reading one as a scalar would copy it.
             return np.frombuffer(record[name].buffers()[2], np.uint8).reshape(-1, *shape)[variant]
 
         return Crop(
@@ -178,7 +182,7 @@ class Shards:
             record = self._readers[number].get_batch(index - int(self._starts[number]))
         except (OSError, pa.ArrowInvalid) as error:
             path = self.folder / self.manifest["shards"][number]["file"]
-            raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
+            raise UserError("missing or damaged shard", where=path, got=error, do=REPRODUCE) from None
         self._last = (index, record)
         return record
 
@@ -186,11 +190,11 @@ class Shards:
         path = inside(self.folder, shard["file"])
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            found = path.stat().st_size, reader.num_record_batches
+            actual = path.stat().st_size, reader.num_record_batches
         except (OSError, pa.ArrowInvalid) as error:
-            raise UserError("missing or damaged shard", where=path, got=error, do=AGAIN) from None
+            raise UserError("missing or damaged shard", where=path, got=error, do=REPRODUCE) from None
         expected = shard["bytes"], shard["instances"]
-        if found != expected:
-            texts = [f"{size} bytes and {count} instances" for size, count in (expected, found)]
-            raise UserError("another shard", where=path, expected=texts[0], got=texts[1], do=AGAIN)
+        if actual != expected:
+            texts = [f"{size} bytes and {count} instances" for size, count in (expected, actual)]
+            raise UserError("shard of another cache", where=path, expected=texts[0], got=texts[1], do=REPRODUCE)
         return reader

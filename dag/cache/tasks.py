@@ -1,4 +1,4 @@
-"""Tasks of building the crop cache: one for each shard, determined by annotations and parameters alone."""
+"""Tasks of writing the crop cache, one for each shard, determined by annotations and parameters alone."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from dag.files import shared_file
 from dag.image import read_image
 from dag.pool.pool import Pool
 
-LEAST_SHARDS = 16
+MIN_SHARDS = 16
 """Minimum number of shards, so that small sets can be divided among workers."""
 
 
@@ -33,143 +33,141 @@ def _code_hash() -> str:
 
 
 MADE_BY = {"numpy": np.__version__, "opencv": cv2.__version__, "pyarrow": pa.__version__, "code": _code_hash()}
-"""Code and libraries of this process when it started; a long-lived worker may have older code."""
+"""Libraries and code of this process when it started; a long-running cluster worker may have older code."""
 
 
 class Plan:
-    """Assignment of persons to shards, image after image, in the order of the annotations.
+    """Assignment of the trainable persons to shards, grouped by image, in the order of the annotations.
 
     Args:
-        rows: annotation table of the split.
-        canvas_wh, variants: of the renderings.
-        shard_mb: megabytes a shard, about; small sets have smaller ones, `LEAST_SHARDS` of them.
+        table: annotations of the split.
+        canvas_wh: width and height of a rendering in pixels.
+        variants: occluded renderings of each person.
+        shard_mb: approximate megabytes of a shard; small sets have smaller ones, `MIN_SHARDS` of them.
 
     Attributes:
-        files: names of the shards.
-        people: number of people in each, as even as can be.
+        canvas_wh, variants: as given.
+        files: file names of the shards.
+        counts: number of persons in each shard, which differ by one at most.
     """
 
-    def __init__(self, rows: pa.Table, canvas_wh: tuple[int, int], variants: int, shard_mb: float):
-        images = _numbers(rows)
+    def __init__(self, table: pa.Table, canvas_wh: tuple[int, int], variants: int, shard_mb: float):
+        self.canvas_wh, self.variants = canvas_wh, variants
+        images = _image_numbers(table)
         order = np.argsort(images, kind="stable")
-        self._rows, self._image_numbers = rows.take(order), images[order]
-        self._starts = np.unique(self._image_numbers, return_index=True)[1]
-        some = (self._rows.slice(start, 1000) for start in range(0, len(rows), 1000))
-        trainable = [is_trainable(person) for part in some for person in table_to_annotations(part)]
-        targets = np.flatnonzero(trainable)
-        fitting = max(int(shard_mb * 1e6 / person_bytes(canvas_wh, variants)), 1)
-        count = max(-(-len(targets) // fitting), min(len(targets), LEAST_SHARDS))
+        self._table, self._images = table.take(order), images[order]
+        self._starts = np.unique(self._images, return_index=True)[1]
+        # In slices: all annotations as objects at once would take more memory than the table.
+        slices = (self._table.slice(start, 1000) for start in range(0, len(table), 1000))
+        targets = np.flatnonzero([is_trainable(person) for part in slices for person in table_to_annotations(part)])
+        per_shard = max(int(shard_mb * 1e6 / person_bytes(canvas_wh, variants)), 1)
+        count = max(-(-len(targets) // per_shard), min(len(targets), MIN_SHARDS))
         self._targets = np.array_split(targets, count) if count else []
-        self.people = [len(part) for part in self._targets]
+        self.counts = [len(part) for part in self._targets]
         self.files = [f"train-{number:05d}.arrow" for number in range(count)]
 
-    def rows(self, shard: int) -> tuple[pa.Table, Int[np.ndarray, " T"]]:
-        """All rows of a shard's images, and the numbers of those among them that are rendered."""
-        targets, numbers = self._targets[shard], self._image_numbers
-        first = int(np.searchsorted(numbers, numbers[targets[0]]))
-        last = int(np.searchsorted(numbers, numbers[targets[-1]], side="right"))
-        return self._rows.take(np.arange(first, last)), targets - first
+    def annotations(self, shard: int) -> tuple[pa.Table, Int[np.ndarray, " T"]]:
+        """All annotations of a shard's images, and the row numbers of the persons that the shard contains."""
+        targets, images = self._targets[shard], self._images
+        first = int(np.searchsorted(images, images[targets[0]]))
+        last = int(np.searchsorted(images, images[targets[-1]], side="right"))
+        return self._table.take(np.arange(first, last)), targets - first
 
-    def others(self, rows: pa.Table, seed: int) -> dict[str, str]:
-        """Another image for each image of `rows`, drawn by its id; it may be the same."""
-        ids = dict(zip(rows["image_path"].to_pylist(), rows["image_id"].to_pylist()))
-        names = self._rows["image_path"]
-        drawn = {name: np.random.default_rng((seed, id_)).integers(len(self._starts)) for name, id_ in ids.items()}
-        return {name: names[int(self._starts[number])].as_py() for name, number in drawn.items()}
+    def other_images(self, table: pa.Table, seed: int) -> dict[str, str]:
+        """Path of a random image of the split for each image of `table`, seeded by the image's id; may be the same."""
+        ids = dict(zip(table["image_path"].to_pylist(), table["image_id"].to_pylist()))
+        paths = self._table["image_path"]
+        drawn = {path: np.random.default_rng((seed, id_)).integers(len(self._starts)) for path, id_ in ids.items()}
+        return {path: paths[int(self._starts[number])].as_py() for path, number in drawn.items()}
 
 
 def person_bytes(canvas_wh: tuple[int, int], variants: int) -> int:
-    """Size of a person's renderings; what is stored beside the pixels is small."""
+    """Size of a person's renderings in a shard; labels are small beside the pixels and not counted."""
     width, height = canvas_wh
     return (variants + 1) * (3 * width * height + width * height // IGNORE_STRIDE**2)
 
 
-def _numbers(rows: pa.Table) -> Int[np.ndarray, " N"]:
-    """Each row's image, numbered in the order of their first rows."""
-    return rows["image_path"].combine_chunks().dictionary_encode().indices.to_numpy()
+def _image_numbers(table: pa.Table) -> Int[np.ndarray, " N"]:
+    """Number of each annotation's image, in the order of the images' first annotations."""
+    return table["image_path"].combine_chunks().dictionary_encode().indices.to_numpy()
 
 
-def make_shard(
+def render_shard(
     path: Path,
-    rows: pa.Table,
+    table: pa.Table,
     targets: Int[np.ndarray, " T"],
-    others: dict[str, str],
+    other_images: dict[str, str],
     *,
     root: Path,
     pool_path: Path | None,
     render: dict[str, Any],
-    digest: str,
+    key: str,
     made_by: dict[str, str],
 ) -> dict[str, Any]:
-    """Render and write one shard and a note of it, each whole or not at all.
+    """Render and write one shard, then its note, each atomically; returns the shard's entry in the manifest.
 
     Args:
         path: the shard.
-        rows, targets: as `Plan.rows`.
-        others: another image for each image, as `Plan.others`.
+        table, targets: see `Plan.annotations`.
+        other_images: see `Plan.other_images`.
         root: data root of the images.
         pool_path: the pool file; None without instance paste.
         render: the keywords of `render_person`.
-        digest: the cache's hash; goes into the note beside the shard, from which a later run knows it.
+        key: hash of all that determines the shards; the note has it, so that a later run can keep the shard.
         made_by: `MADE_BY` of the process that divides the work.
 
-    Returns:
-        Its entry in the manifest.
-
     Raises:
-        UserError: an unreadable image, no room, or a worker with other code than the dividing process.
+        UserError: an unreadable image, too little disk space, or a worker with other code than the dividing process.
     """
     if made_by != MADE_BY:
         do = "restart the cluster's workers, with the same versions everywhere"
         raise UserError("a worker has other code or libraries", expected=made_by, got=MADE_BY, do=do)
-    people, pool = table_to_annotations(rows), Pool(pool_path) if pool_path else ()
+    persons, pool = table_to_annotations(table), Pool(pool_path) if pool_path else ()
     try:
-        entry = write_shard(path, _crops(people, set(targets.tolist()), others, root, pool, render))
+        entry = write_shard(path, _render(persons, set(targets.tolist()), other_images, root, pool, render))
         with shared_file(note_path(path)) as note:
-            note.write_text(json.dumps({"hash": digest, "shards": [entry]}))
+            note.write_text(json.dumps({"key": key, "shard": entry}))
         return entry
     except OSError as error:
         size = len(targets) * person_bytes(render["canvas_wh"], render["variants"])
-        raise _no_room(path, size, error) from None
+        raise _no_space(path, size, error) from None
 
 
 def note_path(shard: Path) -> Path:
-    """Where the note of a shard is while the cache is made: the hash of the cache, and the shard's entry."""
+    """Path of a shard's note, which exists while the cache is written: key and manifest entry."""
     return shard.with_name(f"{shard.name}.json")
 
 
-def check_room(folder: Path, size: int) -> None:
-    """Raise a UserError if `folder` has no room for so many bytes."""
+def check_free_space(folder: Path, size: int) -> None:
+    """Raise a UserError if the disk of `folder` has less than `size` bytes free."""
     if size > shutil.disk_usage(folder).free:
-        raise _no_room(folder, size, "the cache does not fit")
+        raise _no_space(folder, size, "the cache does not fit")
 
 
-def _no_room(path: Path, size: int, why: object) -> UserError:
+def _no_space(path: Path, size: int, why: object) -> UserError:
     free = shutil.disk_usage(path.parent).free
-    do = "make room, or lower cache.variants"
+    do = "free disk space, or lower cache.variants"
     return UserError("cannot write", where=path, expected=f"{size} bytes", got=f"{free} bytes free ({why})", do=do)
 
 
-def _crops(
-    people: Sequence[PersonAnnotation],
+def _render(
+    persons: Sequence[PersonAnnotation],
     targets: set[int],
-    others: dict[str, str],
+    other_images: dict[str, str],
     root: Path,
     pool: Pool | Sequence[Any],
     render: dict[str, Any],
 ) -> Iterator[list[Crop]]:
-    """Renderings target after target."""
-    for name, group in groupby(enumerate(people), key=lambda entry: entry[1].image_path):
-        members = list(group)
-        targets_here = [person for number, person in members if number in targets]
-        if not targets_here:
+    """Renderings of each target, in the order of `persons`; each image is read once."""
+    for path, group in groupby(enumerate(persons), key=lambda entry: entry[1].image_path):
+        numbered = list(group)
+        image_targets = [person for number, person in numbered if number in targets]
+        if not image_targets:
             continue
-        image, together = read_image(root, name), [person for _, person in members]
-        other = others[name] if render["mask"]["p"] else name
-        other_image = None if other == name else read_image(root, other)
-        unlabelled = unlabelled_region(together)
-        for person in targets_here:
-            neighbours = [neighbour for neighbour in together if neighbour is not person]
-            yield render_person(
-                image, person, neighbours, pool, unlabelled=unlabelled, other_image=other_image, **render
-            )
+        image, members = read_image(root, path), [person for _, person in numbered]
+        other_path = other_images[path] if render["mask"]["p"] else path
+        other_image = None if other_path == path else read_image(root, other_path)
+        unlabelled = unlabelled_region(members)
+        for target in image_targets:
+            others = [person for person in members if person is not target]
+            yield render_person(image, target, others, pool, unlabelled=unlabelled, other_image=other_image, **render)

@@ -89,7 +89,7 @@ def review(
             dataset=name,
             reviewer=reviewer or journal.default_reviewer(),
             split=split,
-            people=persons,
+            max_persons=persons,
             port=port,
             database_port=database_port,
         )

@@ -40,4 +40,4 @@ def occlusion_sheet(
 
     cache = cache or Path(stage_options("cache")["out"])
     pool = pool or Path(stage_options("pool")["out"])
-    write_occlusion_sheet(out, cache, pool, people=persons, seed=seed)
+    write_occlusion_sheet(out, cache, pool, persons=persons, seed=seed)

@@ -6,6 +6,7 @@ or swap; theirs is, if it is closer to another joint. Ties between the own mirro
 inversions. `corrected` moves a joint exactly to the ground truth; theirs leaves a remaining error.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Int8
 
 from dag.evaluation.coco.arrays import GroundTruth, Results
 from dag.evaluation.coco.oks import joint_similarity
-from dag.evaluation.strata import Metrics, joint_masks
+from dag.evaluation.strata import Metrics
 from dag.skeleton import Skeleton
 
 GOOD = 0.85
@@ -41,7 +42,7 @@ class Diagnosis:
         person: index of the evaluated person that it is assigned to; -1 for none.
         kind: `ErrorKind` numbers; -1 where the joint is unlabelled or the result is not assigned.
         similarity: keypoint similarity to the ground truth, 0 to 1; NaN where `kind` is -1.
-        swapped_with: index into the ground truth of the person whose joint was predicted instead; -1 where `kind` is not SWAP.
+        swapped_with: index of the person whose joint was predicted instead; -1 where `kind` is not SWAP.
     """
 
     person: Int[np.ndarray, " D"]
@@ -53,13 +54,16 @@ class Diagnosis:
 def diagnose(gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton) -> Diagnosis:
     """Diagnose every labelled joint of every evaluated person with a result.
 
-    By `joint_similarity` to a ground-truth joint, at the scale of the person who has that joint: GOOD from .85 to the
-    same joint, JITTER from .5; otherwise INVERSION from .5 to the person's own joint of the other side, SWAP from .5 to a
-    labelled joint of the same name or the other side of another person (no crowd region), whichever is more similar,
-    inversion in case of a tie; otherwise MISS.
+    Similarities are `joint_similarity` at the scale of the person that the ground-truth joint belongs to. The first
+    kind that applies:
+
+    - GOOD: at least .85 to the same joint of the assigned person; JITTER: at least .5.
+    - INVERSION: at least .5 to the assigned person's joint of the other side, and no less than to another person's.
+    - SWAP: at least .5 to a labelled joint, same or other side, of another person in the image (no crowd region).
+    - MISS: none of these.
 
     Args:
-        person_of: index of the person that each result is assigned to; -1 for none. No person twice.
+        person_of: index of the person that each result is assigned to; -1 for none. At most one result per person.
     """
     person = person_of.copy()
     person[person_of >= 0] = np.where(gt.evaluated[person_of[person_of >= 0]], person_of[person_of >= 0], -1)
@@ -84,7 +88,7 @@ def diagnose(gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"]
 def _similarities(
     gt: GroundTruth, person: Int[np.ndarray, " n"], predicted_xy: Float[np.ndarray, "n J 2"], skeleton: Skeleton
 ) -> tuple[Float[np.ndarray, "n J"], Float[np.ndarray, "n J"]]:
-    """Similarity of predicted joints to the same joints and to those of the other side; -1 where those are unlabelled."""
+    """Similarity of predicted joints to the same joints and to those of the other side; -1 where unlabelled."""
     mirror, area, sigmas = skeleton.flip_index, gt.area[person], skeleton.sigma_array
     gt_xy, labelled = gt.keypoints_xy[person], gt.visibility[person] > 0
     same = joint_similarity(predicted_xy, gt_xy, area, sigmas)
@@ -96,15 +100,15 @@ def _closest_other(
     gt: GroundTruth,
     target: Int[np.ndarray, " n"],
     predicted_xy: Float[np.ndarray, "n J 2"],
-    lost: Bool[np.ndarray, "n J"],
+    distant: Bool[np.ndarray, "n J"],
     skeleton: Skeleton,
 ) -> tuple[Float[np.ndarray, "n J"], Int[np.ndarray, "n J"]]:
     """Similarity to the most similar joint, same or other side, of another person in the image, and that person.
 
-    Computed for rows with a joint in `lost`; -1 elsewhere. Ties are resolved by the first person.
+    Computed for results with a joint in `distant`; -1 elsewhere. Ties are resolved by the lowest index.
     """
-    best, owner = np.full(lost.shape, -1.0), np.full(lost.shape, -1)
-    rows = np.flatnonzero(lost.any(1))
+    best, owner = np.full(distant.shape, -1.0), np.full(distant.shape, -1)
+    rows = np.flatnonzero(distant.any(1))
     if not len(rows):
         return best, owner
     by_image = np.argsort(gt.image_id, kind="stable")
@@ -115,9 +119,8 @@ def _closest_other(
     row = np.repeat(np.arange(len(rows)), count)
     candidate_person = by_image[np.arange(len(row)) + np.repeat(start - first, count)]
     similarity = np.maximum(*_similarities(gt, candidate_person, predicted_xy[rows[row]], skeleton))
-    similarity[
-        (candidate_person == target[rows[row]]) | gt.is_crowd[candidate_person]
-    ] = -1.0  # includes the person itself: no group is empty
+    # The assigned person stays among the candidates, so that no group of `reduceat` is empty.
+    similarity[(candidate_person == target[rows[row]]) | gt.is_crowd[candidate_person]] = -1.0
     best[rows] = np.maximum.reduceat(similarity, first)
     candidate = np.where(similarity == best[rows[row]], candidate_person[:, None], len(gt))
     owner[rows] = np.minimum.reduceat(candidate, first)
@@ -132,18 +135,22 @@ def corrected(gt: GroundTruth, results: Results, diagnosis: Diagnosis, kind: Err
     return replace(results, keypoints_xy=keypoints_xy)
 
 
-def diagnosis_metrics(gt: GroundTruth, diagnosis: Diagnosis, skeleton: Skeleton) -> dict[str, Metrics]:
-    """Numbers and ratios of errors in each stratum of `joint_masks`; "all" is always included.
+def diagnosis_metrics(
+    gt: GroundTruth, diagnosis: Diagnosis, masks: Mapping[str, Bool[np.ndarray, "P J"]]
+) -> dict[str, Metrics]:
+    """Number and ratio of each kind of error in each stratum; the stratum "all" is always included.
+
+    Args:
+        masks: `dag.evaluation.strata.joint_masks`.
 
     Returns:
-        By stratum: number of diagnosed `joints`, and of joints `not_predicted`, whose person has no result; for each kind
-        its ratio to `joints` (`swap`; None without joints) and its number (`swap_joints`).
+        By stratum: number of diagnosed `joints`, and of joints `not_predicted`, whose person has no result; of each
+        kind its ratio to `joints` (`swap`; None without joints) and its number (`swap_joints`).
     """
     kind = np.full(gt.visibility.shape, -1, dtype=np.int8)
     assigned = diagnosis.person >= 0
     kind[diagnosis.person[assigned]] = diagnosis.kind[assigned]
-    masks = {"all": np.zeros(kind.shape, dtype=bool), **joint_masks(gt, skeleton)}
-    return {name: _metrics(kind[mask]) for name, mask in masks.items()}
+    return {name: _metrics(kind[mask]) for name, mask in {"all": np.zeros(kind.shape, dtype=bool), **masks}.items()}
 
 
 def _metrics(kind: Int8[np.ndarray, " n"]) -> Metrics:

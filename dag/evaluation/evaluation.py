@@ -1,4 +1,4 @@
-"""`Evaluation`: ground truth and predictions of one output, matched once; everything else is read from it."""
+"""`Evaluation`: matching, OKS and diagnosis of one output's predictions against annotations."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,24 +15,26 @@ from dag.evaluation.coco.average_precision import AREAS, Curves, area_strata, co
 from dag.evaluation.coco.files import read_ground_truth, read_results
 from dag.evaluation.coco.matching import Matches, Pairs, assigned_persons, match, pair_up
 from dag.evaluation.coco.oks import oks
-from dag.evaluation.diagnosis import Diagnosis, diagnose
-from dag.evaluation.strata import joint_masks, person_strata
+from dag.evaluation.diagnosis import Diagnosis, diagnose, diagnosis_metrics
+from dag.evaluation.strata import JointAccuracy, Metrics, joint_accuracy, joint_masks, joint_strata, person_strata
 from dag.prediction import Prediction
 from dag.skeleton import Skeleton
 
 PROTOCOLS = ("coco", "crowdpose", "ochuman", "lsp_extended", "synthetic")
+"""Protocols of `Evaluation.from_coco`. They differ in a person's area, the scale of OKS."""
 
 
 class Evaluation:
-    """Matching of predictions to ground truth, OKS and diagnosis, each computed once, when it is first needed.
+    """Matching of predictions to ground truth, OKS and diagnosis, each computed once, on first access.
 
-    Metrics (`dag.evaluation.metrics`), plots, the report's bootstrap and the App's fields read from here.
+    Made from annotations and predictions (`from_annotations`), or from COCO files and a protocol (`from_coco`). Metrics
+    (`dag.evaluation.metrics`), plots, the report and the App's labels are all derived from it.
 
     Attributes:
         ground_truth: P annotated persons.
         results: D predicted poses of one output.
         skeleton: joints and OKS sigmas.
-        strata: masks of persons by name, `person_strata` by default.
+        strata: mask of persons by stratum; None in the constructor: `person_strata`.
     """
 
     def __init__(
@@ -53,7 +55,12 @@ class Evaluation:
         skeleton: Skeleton,
         image_ids: Sequence[int] = (),
     ) -> "Evaluation":
-        """Evaluation of predictions of one output; `image_ids`: images that count even if no person is on them."""
+        """Evaluation of the predictions of one output.
+
+        Args:
+            annotations: in any order; a person's `area` is the scale of OKS.
+            image_ids: further evaluated images, which may have no persons.
+        """
         return cls(ground_truth_of(annotations, skeleton, image_ids), results_of(predictions, skeleton), skeleton)
 
     @classmethod
@@ -64,15 +71,15 @@ class Evaluation:
         protocol: str = "coco",
         skeleton: Skeleton | None = None,
     ) -> "Evaluation":
-        """Evaluation of COCO results against COCO annotations, given as files or as their content.
+        """Evaluation of COCO results against COCO annotations, each given by path or as content.
 
         Args:
-            ground_truth: `images`, `annotations`, `categories`; the joints of the first category choose the skeleton.
+            ground_truth: `images`, `annotations`, `categories`; the first category's joint names select the skeleton.
             results: a list of `image_id`, `category_id`, `keypoints` (x, y, score), `score`; optionally `person_id`,
                 the id of the annotation whose box was used.
-            protocol: "crowdpose" takes .53 of the box as a person's area, as its evaluator does; the others take the
-                annotations' areas.
-            skeleton: of joints that no known skeleton has.
+            protocol: one of `PROTOCOLS`; "crowdpose": a person's area is `BOX_AREA_FRACTION` of the box, as in its
+                evaluator; the others: the annotation's area.
+            skeleton: for joint names of no known skeleton.
 
         Raises:
             UserError: unknown protocol, or invalid files.
@@ -84,12 +91,12 @@ class Evaluation:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """Every counted result with every person of its image, and their OKS."""
+        """OKS of every counted result with every person of its image."""
         return pair_up(self.ground_truth, self.results, self.skeleton.sigma_array)
 
     @cached_property
     def counted(self) -> Bool[np.ndarray, "S P"]:
-        """Evaluated persons of each of COCO's `AREAS`, then of each of `strata`."""
+        """Evaluated persons of each of COCO's `AREAS`, then of each of `strata`: S rows."""
         return np.concatenate([self._areas[0], self._stack(self.strata) & self.ground_truth.evaluated])
 
     @cached_property
@@ -110,7 +117,7 @@ class Evaluation:
 
     @cached_property
     def person_of(self) -> Int[np.ndarray, " D"]:
-        """Index of the person that each result is assigned to, at most one result a person; -1 for none."""
+        """Index of the person that each result is assigned to; -1 for none. At most one result per person."""
         return assigned_persons(self.ground_truth, self.results, self.skeleton.sigma_array)
 
     @cached_property
@@ -141,9 +148,24 @@ class Evaluation:
         return diagnose(self.ground_truth, self.results, self.person_of, self.skeleton)
 
     @cached_property
+    def joint_accuracy(self) -> JointAccuracy:
+        """Similarity, PCK and error of the joints of persons with a result."""
+        return joint_accuracy(self.ground_truth, self.results, self.person_of, self.skeleton)
+
+    @cached_property
     def joint_masks(self) -> dict[str, Bool[np.ndarray, "P J"]]:
-        """Masks of joints by stratum, see `dag.evaluation.strata.joint_masks`."""
+        """Mask of joints by stratum, see `dag.evaluation.strata.joint_masks`."""
         return joint_masks(self.ground_truth, self.skeleton)
+
+    @cached_property
+    def joint_strata(self) -> dict[str, Metrics]:
+        """Accuracy by stratum of joints, see `dag.evaluation.strata.joint_strata`."""
+        return joint_strata(self.joint_accuracy, self.joint_masks)
+
+    @cached_property
+    def diagnosis_metrics(self) -> dict[str, Metrics]:
+        """Errors by stratum of joints, see `dag.evaluation.diagnosis.diagnosis_metrics`."""
+        return diagnosis_metrics(self.ground_truth, self.diagnosis, self.joint_masks)
 
     @cached_property
     def _areas(self) -> tuple[Bool[np.ndarray, "A P"], Bool[np.ndarray, "A R"]]:

@@ -5,14 +5,14 @@ from typing import Any
 
 from dag.annotation import Source
 from dag.evaluation.coco.arrays import GroundTruth
-from dag.evaluation.coco.average_precision import AREAS, METRICS, Metrics, average_precision, stratum_metrics
-from dag.evaluation.diagnosis import ErrorKind, corrected, diagnosis_metrics
+from dag.evaluation.coco.average_precision import AREAS, METRICS, average_precision, stratum_metrics
+from dag.evaluation.diagnosis import ErrorKind, corrected
 from dag.evaluation.evaluation import Evaluation
-from dag.evaluation.strata import joint_strata, pck_torso
+from dag.evaluation.strata import Metrics, pck_torso
 from dag.skeleton import TORSO
 
 AllMetrics = dict[str, Any]
-"""Metrics and nested groups of metrics by name."""
+"""Metrics and nested groups of metrics, by name. `Metrics` are flat."""
 
 BAND_NAMES = {
     "crowd_easy": "AP_easy",
@@ -22,36 +22,33 @@ BAND_NAMES = {
     "max_iou_hard": "AP_hard",
     "most_occluded": "AP_most_occluded",
 }
-"""Strata whose AP is a headline metric, named as in the papers of CrowdPose and OCHuman."""
+"""Strata whose AP is a headline metric, and its name, as in the papers of CrowdPose and OCHuman."""
 
 DIAGNOSED = ("jitter", "inversion", "swap", "miss")
 """Kinds of error, without `ErrorKind.GOOD`."""
 
 
 def all_metrics(evaluation: Evaluation) -> AllMetrics:
-    """Compute every metric of docs/metrics.md.
+    """Every metric of docs/metrics.md.
 
     Returns:
-        COCO's ten metrics, and those of `BAND_NAMES` whose stratum has persons; `instances`: number of evaluated
-        persons; then groups: `strata` (AP and AR of each stratum of persons), `joints` (`joint_strata`), `diagnosis`
-        (`diagnosis_metrics`), `oracle` (AP with all errors of one kind corrected), `torso` (`pck_torso`, for skeletons
-        with a torso).
+        COCO's ten metrics; those of `BAND_NAMES` whose stratum has persons; `instances`, the number of evaluated
+        persons. Then groups: `persons` (AP and AR by stratum of persons), `joints` (accuracy by stratum of joints),
+        `diagnosis` (errors by stratum of joints), `oracle` (AP with all errors of one kind corrected), `torso`
+        (`pck_torso`; empty for skeletons without a torso).
     """
     gt, skeleton = evaluation.ground_truth, evaluation.skeleton
-    strata = person_stratum_metrics(evaluation)
+    persons = person_stratum_metrics(evaluation)
+    has_torso = set(TORSO) <= set(skeleton.joints)
     return {
         **coco_metrics_of(evaluation),
-        **{BAND_NAMES[name]: metrics["AP"] for name, metrics in strata.items() if name in BAND_NAMES},
+        **{BAND_NAMES[name]: metrics["AP"] for name, metrics in persons.items() if name in BAND_NAMES},
         "instances": int(gt.evaluated.sum()),
-        "strata": strata,
-        "joints": joint_strata(gt, evaluation.results, evaluation.person_of, skeleton),
-        "diagnosis": diagnosis_metrics(gt, evaluation.diagnosis, skeleton),
+        "persons": persons,
+        "joints": evaluation.joint_strata,
+        "diagnosis": evaluation.diagnosis_metrics,
         "oracle": oracle_metrics(evaluation),
-        "torso": (
-            pck_torso(gt, evaluation.results, evaluation.person_of, skeleton)
-            if set(TORSO) <= set(skeleton.joints)
-            else {}
-        ),
+        "torso": pck_torso(gt, evaluation.results, evaluation.person_of, skeleton) if has_torso else {},
     }
 
 
@@ -63,34 +60,35 @@ def coco_metrics_of(evaluation: Evaluation) -> Metrics:
     return {name: metrics[name] for name in METRICS}
 
 
-def person_stratum_metrics(evaluation: Evaluation) -> dict[str, dict[str, float | int | None]]:
+def person_stratum_metrics(evaluation: Evaluation) -> dict[str, Metrics]:
     """AP, AP50, AP75, AR and number of `instances` of each stratum of persons.
 
     Persons of other strata are ignored, and so are results that match them. A result that matches no person is a false
-    positive in the stratum of the person whose box was used; without that, in the strata of the persons in its image.
+    positive in the stratum of the person whose box was used; for a detector's boxes, in the strata of the persons in
+    its image.
     """
-    metrics: dict[str, dict[str, float | int | None]] = {}
+    metrics: dict[str, Metrics] = {}
     for stratum in evaluation.strata:
         row = evaluation.row(stratum)
         values = stratum_metrics(evaluation.curves, row)
-        counts = {"instances": int(evaluation.counted[row].sum())}
-        metrics[stratum] = counts | {name: values[name] for name in ("AP", "AP50", "AP75", "AR")}
+        count = int(evaluation.counted[row].sum())
+        metrics[stratum] = {"instances": count, **{name: values[name] for name in ("AP", "AP50", "AP75", "AR")}}
     return metrics
 
 
 def oracle_metrics(evaluation: Evaluation) -> Metrics:
-    """AP with all errors of one kind corrected, by kind."""
+    """AP with all errors of one kind corrected, by kind; scores are unchanged."""
     gt, results, skeleton = evaluation.ground_truth, evaluation.results, evaluation.skeleton
-    return {
-        kind: average_precision(gt, corrected(gt, results, evaluation.diagnosis, ErrorKind[kind.upper()]), skeleton)[
-            "AP"
-        ]
-        for kind in DIAGNOSED
-    }
+    repaired = {kind: corrected(gt, results, evaluation.diagnosis, ErrorKind[kind.upper()]) for kind in DIAGNOSED}
+    return {kind: average_precision(gt, changed, skeleton)["AP"] for kind, changed in repaired.items()}
 
 
 def headline(metrics: AllMetrics) -> Metrics:
-    """AP and AR metrics, PCK of visible and occluded joints, and the ratio of each kind of error."""
+    """AP and AR metrics, PCK of visible and occluded joints, and the ratio of each kind of error.
+
+    Args:
+        metrics: `all_metrics`.
+    """
     plain = {name: value for name, value in metrics.items() if name.startswith(("AP", "AR"))}
     joints = {
         f"PCK_{name}": metrics["joints"][name]["PCK"] for name in ("visible", "occluded") if name in metrics["joints"]
@@ -99,7 +97,7 @@ def headline(metrics: AllMetrics) -> Metrics:
 
 
 def flat(metrics: AllMetrics, prefix: str = "") -> dict[str, float | int | None]:
-    """Nested metrics by dotted names, e.g. "diagnosis.occluded.swap"."""
+    """Metrics by dotted name, e.g. "diagnosis.occluded.swap"."""
     names: dict[str, float | int | None] = {}
     for name, value in metrics.items():
         names |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
@@ -109,7 +107,7 @@ def flat(metrics: AllMetrics, prefix: str = "") -> dict[str, float | int | None]
 def relabelled_joints(gt: GroundTruth) -> dict[str, int]:
     """Number of relabelled joints of evaluated persons by source; empty without relabelled joints.
 
-    `proposed`: the location comes from a pose model's results. That model is favoured by evaluation on these joints.
+    `proposed`: the location comes from a pose model's results. Evaluation on these joints is biased towards that model.
     """
     labelled = (gt.visibility > 0) & gt.evaluated[:, None]
     counts = {

@@ -1,4 +1,4 @@
-"""Plots of an `Evaluation`, as tables of flat records: DVC and the report draw them."""
+"""Data of the plots of an `Evaluation`: tables of flat records, which DVC and the report draw."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,9 @@ from jaxtyping import Float
 
 from dag.evaluation.coco.average_precision import RECALLS
 from dag.evaluation.coco.matching import THRESHOLDS
-from dag.evaluation.diagnosis import ErrorKind, diagnosis_metrics
+from dag.evaluation.diagnosis import ErrorKind
 from dag.evaluation.evaluation import Evaluation
 from dag.evaluation.metrics import person_stratum_metrics
-from dag.evaluation.strata import joint_strata
 from dag.files import whole_folder
 
 Table = list[dict[str, Any]]
@@ -24,14 +23,14 @@ OCCLUSION_LABELS = {
     "occluded_two_thirds": "up to 2/3",
     "occluded_most": "more",
 }
-"""Strata of persons and the label of their occlusion ratio in plots."""
+"""Strata of persons by occlusion ratio, and their labels in plots."""
 OKS_BINS = np.linspace(0, 1, 21)
 DIGITS = 5
-"""Decimals that are kept: more than a plot shows, few enough for files under version control."""
+"""Number of decimals: more than a plot shows, and few enough for files under version control."""
 
 
 def plot_tables(evaluation: Evaluation) -> dict[str, Table]:
-    """Every table of this module, by the name of the function that makes it."""
+    """Every plot's table, by the name of its file and template."""
     return {
         "precision_recall": precision_recall(evaluation),
         "occlusion": occlusion(evaluation),
@@ -42,7 +41,7 @@ def plot_tables(evaluation: Evaluation) -> dict[str, Table]:
 
 
 def write_plots(folder: str | Path, evaluations: Mapping[str, Evaluation]) -> None:
-    """Write each table as `<name>.json`, whole or not at all: a list of records that begin with `output`.
+    """Write each table to `<name>.json`, a list of records that begin with `output`; the folder appears atomically.
 
     Args:
         evaluations: by output.
@@ -60,7 +59,7 @@ def write_plots(folder: str | Path, evaluations: Mapping[str, Evaluation]) -> No
 def precision_recall(evaluation: Evaluation) -> Table:
     """Precision at 101 recalls, persons of all sizes: `OKS` (".50", ".75", "mean"), `recall`, `precision`.
 
-    "mean" is over OKS of .50 to .95: the mean of its precisions is AP. Empty without evaluated persons.
+    "mean" averages over the OKS thresholds .50 to .95: the mean of that curve is AP. Empty without evaluated persons.
     """
     if not evaluation.counted[0].any():
         return []
@@ -89,10 +88,9 @@ def occlusion(evaluation: Evaluation) -> Table:
 def errors(evaluation: Evaluation) -> Table:
     """Ratio of each `ErrorKind` in the strata visible, occluded and occluded_by_*.
 
-    Records: `stratum`, `kind`, `order` (of the kind, good first), `ratio`, `count`, and `joints`, the number of labelled
-    joints of persons with a result, which `ratio` is relative to.
+    Records: `stratum`, `kind`, `order` (of the kind, good first), `ratio`, `count`, and `joints`, the denominator of
+    `ratio`: the number of labelled joints of persons with a result.
     """
-    gt, diagnosis, skeleton = evaluation.ground_truth, evaluation.diagnosis, evaluation.skeleton
     return [
         {
             "stratum": stratum.replace("_", " "),
@@ -102,16 +100,15 @@ def errors(evaluation: Evaluation) -> Table:
             "count": metrics[f"{kind.name.lower()}_joints"],
             "joints": metrics["joints"],
         }
-        for stratum, metrics in diagnosis_metrics(gt, diagnosis, skeleton).items()
+        for stratum, metrics in evaluation.diagnosis_metrics.items()
         if stratum.startswith(("visible", "occluded")) and metrics["joints"]
         for kind in ErrorKind
     ]
 
 
 def joints(evaluation: Evaluation) -> Table:
-    """Mean `error` of each joint in units of sqrt(person area) and its `PCK`: `joint`, `error`, `PCK`, `joints`."""
-    gt, results, skeleton = evaluation.ground_truth, evaluation.results, evaluation.skeleton
-    strata = joint_strata(gt, results, evaluation.person_of, skeleton)
+    """Mean `error` in units of sqrt(person area) and `PCK` of each joint: `joint`, `error`, `PCK`, `joints`."""
+    strata = evaluation.joint_strata
     return [
         {
             "joint": name.replace("_", " "),
@@ -119,13 +116,13 @@ def joints(evaluation: Evaluation) -> Table:
             "PCK": _rounded(strata[f"joint_{name}"]["PCK"]),
             "joints": strata[f"joint_{name}"]["joints"],
         }
-        for name in skeleton.joints
+        for name in evaluation.skeleton.joints
         if f"joint_{name}" in strata
     ]
 
 
 def oks_histogram(person_oks: Float[np.ndarray, " P"]) -> Table:
-    """Number of `instances` with an OKS between `low` and `high`, in 20 bins; the last includes 1. NaN is left out."""
+    """Number of `instances` with an OKS from `low` to `high`, in 20 bins; the last includes 1. NaN is left out."""
     counts, _ = np.histogram(person_oks[~np.isnan(person_oks)], bins=OKS_BINS)
     return [
         {"low": round(float(low), 2), "high": round(float(high), 2), "instances": int(count)}

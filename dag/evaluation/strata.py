@@ -3,6 +3,9 @@
 A stratum is a name and a mask. Empty strata are left out.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
@@ -55,8 +58,8 @@ def person_strata(gt: GroundTruth) -> dict[str, Bool[np.ndarray, " P"]]:
         "max_iou_moderate": (gt.max_iou >= 0.5) & (gt.max_iou < 0.75),
         "max_iou_hard": gt.max_iou >= 0.75,
     }
-    people = gt.evaluated & (gt.visibility > 0).any(1)
-    return {name: mask & people for name, mask in strata.items() if (mask & people).any()}
+    evaluated = gt.evaluated & (gt.visibility > 0).any(1)
+    return {name: mask & evaluated for name, mask in strata.items() if (mask & evaluated).any()}
 
 
 def most_occluded(gt: GroundTruth) -> Bool[np.ndarray, " P"]:
@@ -64,10 +67,10 @@ def most_occluded(gt: GroundTruth) -> Bool[np.ndarray, " P"]:
 
     Persons without occluded joints are left out, even if that makes fewer; ties are resolved by the lower `person_id`.
     """
-    people, ratio = np.flatnonzero(gt.evaluated), occlusion_ratio(gt.visibility)
-    ranked = people[np.lexsort((gt.person_id[people], -ratio[people]))]
+    persons, ratio = np.flatnonzero(gt.evaluated), occlusion_ratio(gt.visibility)
+    ranked = persons[np.lexsort((gt.person_id[persons], -ratio[persons]))]
     mask = np.zeros(len(gt), dtype=bool)
-    mask[ranked[: -(-len(people) // 3)]] = True
+    mask[ranked[: -(-len(persons) // 3)]] = True
     return mask & (ratio > 0)
 
 
@@ -90,39 +93,67 @@ def joint_masks(gt: GroundTruth, skeleton: Skeleton) -> dict[str, Bool[np.ndarra
         "reviewed": gt.source == Source.REVIEWED,
     }
     strata |= {f"occluded_by_{code.name.lower()}": occluded & (gt.occluder == code) for code in Occluder if code}
-    strata |= {name: people[:, None] for name, people in crowd_bands(gt.crowd_index).items()}
+    strata |= {name: persons[:, None] for name, persons in crowd_bands(gt.crowd_index).items()}
     strata |= {f"joint_{name}": np.arange(len(skeleton)) == j for j, name in enumerate(skeleton.joints)}
     return {name: mask & labelled for name, mask in strata.items() if (mask & labelled).any()}
 
 
-def joint_strata(
+@dataclass(frozen=True, eq=False)
+class JointAccuracy:
+    """Accuracy of the joints of n results that are assigned to a person, against that person's ground truth.
+
+    Attributes:
+        person: index of the person.
+        similarity: keypoint similarity, 0 to 1.
+        correct: within `PCK_FRACTION` of the longer side of the person's box.
+        error: distance in units of sqrt(person area).
+    """
+
+    person: Int[np.ndarray, " n"]
+    similarity: Float[np.ndarray, "n J"]
+    correct: Bool[np.ndarray, "n J"]
+    error: Float[np.ndarray, "n J"]
+
+
+def joint_accuracy(
     gt: GroundTruth, results: Results, person_of: Int[np.ndarray, " D"], skeleton: Skeleton
-) -> dict[str, Metrics]:
-    """Accuracy of the joints in each stratum of `joint_masks`, of persons with a result.
+) -> JointAccuracy:
+    """Accuracy of every joint of the assigned results, whether the ground truth labels it or not.
 
     Args:
         person_of: index of the person that each result is assigned to; -1 for none.
-
-    Returns:
-        By stratum: number of `joints`, mean `OKS` of a joint, `PCK` at `PCK_FRACTION`, mean `error` in units of
-        sqrt(person area).
     """
     assigned = person_of >= 0
     person, predicted_xy = person_of[assigned], results.keypoints_xy[assigned]
     gt_xy, area = gt.keypoints_xy[person], gt.area[person]
     distance = np.linalg.norm(predicted_xy - gt_xy, axis=-1)
-    similarity = joint_similarity(predicted_xy, gt_xy, area, skeleton.sigma_array)
-    correct = distance <= PCK_FRACTION * gt.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
-    error = distance / np.sqrt(area + np.spacing(1))[:, None]  # area 0 as in OKS
-    chosen = {name: mask[person] for name, mask in joint_masks(gt, skeleton).items()}
+    return JointAccuracy(
+        person,
+        similarity=joint_similarity(predicted_xy, gt_xy, area, skeleton.sigma_array),
+        correct=distance <= PCK_FRACTION * gt.bbox_xywh[person, 2:].max(-1, initial=0)[:, None],
+        error=distance / np.sqrt(area + np.spacing(1))[:, None],  # area 0 as in OKS
+    )
+
+
+def joint_strata(accuracy: JointAccuracy, masks: Mapping[str, Bool[np.ndarray, "P J"]]) -> dict[str, Metrics]:
+    """Accuracy of the joints in each stratum, of persons with a result.
+
+    Args:
+        masks: `joint_masks`.
+
+    Returns:
+        By stratum: number of `joints`, mean `OKS` of a joint, `PCK` at `PCK_FRACTION`, mean `error` in units of
+        sqrt(person area).
+    """
+    predicted = {name: mask[accuracy.person] for name, mask in masks.items()}
     return {
         name: {
             "joints": int(mask.sum()),
-            "OKS": float(similarity[mask].mean()),
-            "PCK": float(correct[mask].mean()),
-            "error": float(error[mask].mean()),
+            "OKS": float(accuracy.similarity[mask].mean()),
+            "PCK": float(accuracy.correct[mask].mean()),
+            "error": float(accuracy.error[mask].mean()),
         }
-        for name, mask in chosen.items()
+        for name, mask in predicted.items()
         if mask.any()
     }
 

@@ -1,7 +1,7 @@
-"""Building of the instance pool: every suitable person of the images is cut out. Order and bytes follow the input.
+"""Building of the instance pool: parsing, quality limits and cut-outs, in the order of the annotations.
 
-The same limits are applied twice: to the best quality that the annotation allows, and, if it passes, to the quality of
-the parsed cut-out.
+The same limits are applied twice: to the quality bound from the annotation, which needs no parsing, and to the quality
+of the parsed cut-out.
 """
 
 from collections import Counter
@@ -21,11 +21,11 @@ from dag.image import read_image
 from dag.masks import HumanParser, PartMap
 from dag.parallel import Workers
 from dag.pool.pool import Cutout, write_pool
-from dag.pool.quality import RATIOS, Quality, Rejection, measured, promised, rejection, soft_alpha
+from dag.pool.quality import RATIOS, Quality, Rejection, measured_quality, quality_bound, rejection, soft_alpha
 from dag.skeleton import Skeleton
 
-BUNDLE = 8
-"""Number of images of a task."""
+BATCH = 8
+"""Images per task of a worker."""
 
 
 def build_pool(
@@ -45,14 +45,14 @@ def build_pool(
     max_border: float,
     workers: Workers,
 ) -> list[Quality]:
-    """Write the cut-outs of all accepted persons to `path` and return the quality of every person, in the order of images.
+    """Write the cut-outs of all accepted persons to `path`; returns the quality of every person, image after image.
 
     Args:
         path: the pool file.
-        persons: all annotations of the images; neighbours and crowds are needed to separate persons.
-        root: folder of the images.
+        persons: all annotations of the images, including crowds, from which persons are separated.
+        root: data root of the images.
         parser: human parser.
-        skeleton: of the annotations.
+        skeleton: joints of the annotations.
         min_height ... max_border: see `rejection`.
         workers: processes among which the images are divided; the bytes are the same for any number.
 
@@ -71,9 +71,9 @@ def build_pool(
         max_border=max_border,
     )
     images = by_image(persons)
-    bundles = [images[start : start + BUNDLE] for start in range(0, len(images), BUNDLE)]
-    # Workers of a cluster run in another folder.
-    tasks = [(bundle, Path(root).resolve(), parser, skeleton, reject) for bundle in bundles]
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    # An absolute path: workers of a cluster run in another folder.
+    tasks = [(batch, Path(root).resolve(), parser, skeleton, reject) for batch in batches]
     qualities: list[Quality] = []
     rejected: Counter[str] = Counter()
 
@@ -104,35 +104,44 @@ def cut_images(
     skeleton: Skeleton,
     reject: Callable[[Quality], Rejection | None],
 ) -> list[tuple[Quality, Cutout | None]]:
-    """`cut_image` of several."""
-    return [row for people in images for row in cut_image(people, root, parser, skeleton, reject)]
+    """`cut_image` of several images, one after the other."""
+    return [result for persons in images for result in cut_image(persons, root, parser, skeleton, reject)]
 
 
 def cut_image(
-    people: Sequence[PersonAnnotation],
+    persons: Sequence[PersonAnnotation],
     root: str | Path,
     parser: HumanParser,
     skeleton: Skeleton,
     reject: Callable[[Quality], Rejection | None],
 ) -> list[tuple[Quality, Cutout | None]]:
-    """Quality and, where `reject` accepts it, cut-out of each row of one image."""
+    """Quality and, if `reject` returns None, cut-out of each person of one image.
+
+    Args:
+        persons: all annotations of the image.
+        root: data root of the images.
+        parser: human parser.
+        skeleton: joints of the annotations.
+        reject: limits, such as `rejection` with its keywords: the reason for a rejection, else None.
+    """
     results: list[tuple[Quality, Cutout | None]] = []
-    for person in people:
-        quality = promised(person, skeleton)
-        results.append((replace(quality, rejection=_unfit(person) or reject(quality)), None))
+    for person in persons:
+        quality = quality_bound(person, skeleton)
+        results.append((replace(quality, rejection=_unusable(person) or reject(quality)), None))
     targets = [number for number, (quality, _) in enumerate(results) if quality.rejection is None]
     if not targets:
         return results
-    image = read_image(root, people[0].image_path)
-    for number, parsed in zip(targets, parser.parse(image, people, targets)):
-        quality = measured(people[number], parsed, skeleton)
+    image = read_image(root, persons[0].image_path)
+    for number, parsed in zip(targets, parser.parse(image, persons, targets)):
+        quality = measured_quality(persons[number], parsed, skeleton)
         quality = replace(quality, rejection=reject(quality))
-        cutout = cut_out(image, people[number], parsed) if quality.rejection is None else None
+        cutout = cut_out(image, persons[number], parsed) if quality.rejection is None else None
         results[number] = (quality, cutout)
     return results
 
 
-def _unfit(person: PersonAnnotation) -> Rejection | None:
+def _unusable(person: PersonAnnotation) -> Rejection | None:
+    """Reason for rejecting an annotation whatever the limits are."""
     if person.is_crowd:
         return Rejection.CROWD
     return Rejection.NO_KEYPOINTS if person.num_keypoints == 0 else None
@@ -142,8 +151,9 @@ def cut_out(image: UInt8[np.ndarray, "H W 3"], person: PersonAnnotation, parsed:
     """Cut a person out with soft edges, in the smallest rectangle that contains it.
 
     Args:
-        image: the image, RGB.
-        parsed: part map whose `soft_alpha` is not empty.
+        image: the whole image, RGB.
+        person: the annotation.
+        parsed: its part map, whose `soft_alpha` is not zero everywhere.
     """
     alpha = soft_alpha(parsed.parts)
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
@@ -165,7 +175,7 @@ def cut_out(image: UInt8[np.ndarray, "H W 3"], person: PersonAnnotation, parsed:
 
 
 def pool_metrics(qualities: Sequence[Quality]) -> dict[str, Any]:
-    """Number of persons, of accepted and of rejected persons by reason, and the mean quality of accepted persons."""
+    """Numbers of all, accepted and (by reason) rejected persons, and the mean quality of the accepted ones."""
     accepted = [quality for quality in qualities if quality.rejection is None]
     counts = Counter(quality.rejection for quality in qualities)
     ious = [quality.mask_iou for quality in accepted if quality.mask_iou is not None]

@@ -1,4 +1,4 @@
-"""Instances cut out of images: the instance pool as one memory-mapped Arrow file."""
+"""The instance pool: persons cut out of images, in one memory-mapped Arrow file."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,11 +20,11 @@ class Cutout:
     """A person cut out of an image, with soft edges.
 
     Attributes:
-        person_id: the annotation it comes from.
-        image_path: its image, relative to the data root.
-        rgba: colour (RGB, not premultiplied) and alpha.
-        parts: part labels of the parser's label set, 0 outside the person.
-        keypoints_xy: cut-out pixels, pixel-index frame.
+        person_id: annotation id.
+        image_path: image of the person, relative to the data root.
+        rgba: RGB, not premultiplied, and alpha.
+        parts: 0 outside the person, else 1 + the index of the part in the parser's labels.
+        keypoints_xy: pixels of the cut-out, pixel-index frame; 0, 0 where unlabelled.
         visibility: `Visibility` numbers.
     """
 
@@ -53,12 +53,12 @@ def _schema(skeleton: Skeleton) -> pa.Schema:
 def write_pool(
     path: str | Path, cutouts: Iterable[Cutout], skeleton: Skeleton, rejected: Mapping[str, int] | None = None
 ) -> None:
-    """Write cut-outs one by one, in the order given, whole or not at all.
+    """Write a pool file atomically, cut-out after cut-out in the order given.
 
     Args:
         path: the pool file.
         cutouts: accepted cut-outs.
-        skeleton: of their joints.
+        skeleton: joints of all cut-outs.
         rejected: number of rejected persons by reason; read after the last cut-out.
     """
     schema = _schema(skeleton)
@@ -76,22 +76,22 @@ def write_pool(
                 "visibility": [cutout.visibility],
             }
             writer.write_batch(pa.record_batch(row, schema=schema))
-        # The rejections are known only now: an empty batch carries them.
+        # Rejections are counted while the cut-outs are generated, so the metadata of a last, empty batch holds them.
         counts = json.dumps({reason: int(count) for reason, count in (rejected or {}).items()})
         empty = pa.RecordBatch.from_pylist([], schema=schema)
         writer.write_batch(empty, custom_metadata={"dag.rejected": counts})
 
 
 class Pool:
-    """A pool file as a read-only, lazily read sequence of `Cutout`.
+    """A pool file as a read-only, memory-mapped sequence of `Cutout`.
 
     Attributes:
         path: the file.
-        skeleton: of the joints.
+        skeleton: joints of all cut-outs.
         rejected: number of rejected persons by reason.
 
     Raises:
-        UserError: missing file or not a pool.
+        UserError: the file is missing or is not a pool.
     """
 
     def __init__(self, path: str | Path):

@@ -1,4 +1,4 @@
-"""Quality of cut-outs, and the limits that reject them."""
+"""Quality of cut-outs, and the limits by which they are rejected."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ RATIOS = ("occlusion_ratio", "joints_inside", "ambiguous", "border_ratio", "frag
 """Fields of `Quality` between 0 and 1."""
 
 TOLERANCE = 0.02
-"""Distance from the mask within which a joint counts as inside, in units of the cut-out's height."""
+"""Distance from the mask up to which a joint counts as inside it, in units of the cut-out's height."""
 
 
 class Rejection(StrEnum):
-    """Reason for rejecting a person; the first that applies."""
+    """Reason for rejecting a person; the first that applies, in this order."""
 
     CROWD = "crowd"
     NO_KEYPOINTS = "no keypoints"
@@ -35,27 +35,27 @@ class Rejection(StrEnum):
     NOT_SEPARABLE = "not separable"
     FRAGMENTARY = "fragmentary"
     JOINTS_OUTSIDE = "joints outside"
-    TRUNCATED = "truncated at the photo's border"
+    TRUNCATED = "truncated at the image border"
     MASK_DISAGREES = "disagrees with annotated mask"
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Quality of a cut-out; of persons rejected before parsing, the best quality that the annotation allows.
+    """Quality of a cut-out; for persons rejected before parsing, the `quality_bound` of the annotation.
 
     Attributes:
-        person_id: the annotation.
-        image_path: its image, relative to the data root.
-        height: pixels.
+        person_id: annotation id.
+        image_path: image of the person, relative to the data root.
+        height: height of the cut-out in pixels.
         visible_joints: number of joints with visibility 2.
-        occlusion_ratio: joints that are occluded by something else than the person itself, and unlabelled joints of the
-            limbs, over these and the labelled joints.
-        joints_inside: fraction of the visible joints in or near the cut-out's largest connected piece.
+        occlusion_ratio: number of joints occluded by anything but the person itself and of unlabelled limb joints, over
+            the number of labelled joints and of unlabelled limb joints.
+        joints_inside: fraction of the visible joints inside or near the largest connected component of the cut-out.
         ambiguous: fraction of the cut-out that may belong to another person.
-        border_ratio: fraction of the outline on the image's border.
-        fragment_ratio: fraction of the cut-out outside its largest connected piece.
-        mask_iou: agreement with the annotated mask (intersection over union); None without one.
-        rejection: reason; None for accepted cut-outs.
+        border_ratio: fraction of the outline that lies on the image border.
+        fragment_ratio: fraction of the cut-out outside its largest connected component.
+        mask_iou: intersection over union with the annotated mask; None for annotations without a mask.
+        rejection: reason for the rejection; None for accepted cut-outs.
     """
 
     person_id: int
@@ -83,7 +83,7 @@ def rejection(
     max_ambiguous: float,
     max_border: float,
 ) -> Rejection | None:
-    """The first limit that a cut-out violates, or None. Limits are named as the fields of `Quality`."""
+    """The first limit that a cut-out violates, or None. Limits are named after the fields of `Quality`."""
     violated = {
         Rejection.TOO_SMALL: quality.height < min_height,
         Rejection.FEW_VISIBLE: quality.visible_joints < min_joints,
@@ -94,34 +94,34 @@ def rejection(
         Rejection.TRUNCATED: quality.border_ratio > max_border,
         Rejection.MASK_DISAGREES: quality.mask_iou is not None and quality.mask_iou < min_mask_iou,
     }
-    return next((reason for reason, is_broken in violated.items() if is_broken), None)
+    return next((reason for reason, is_violated in violated.items() if is_violated), None)
 
 
-def promised(person: PersonAnnotation, skeleton: Skeleton) -> Quality:
-    """The best that a cut-out can be by its annotation: occluded joints may all be occluded by the person itself."""
-    nothing_hides = np.zeros(len(skeleton), dtype=bool)
+def quality_bound(person: PersonAnnotation, skeleton: Skeleton) -> Quality:
+    """Upper bound of a cut-out's quality, from the annotation alone: as if all occlusion were self-occlusion."""
+    not_occluded = np.zeros(len(skeleton), dtype=bool)
     return Quality(
         person_id=person.person_id,
         image_path=person.image_path,
         height=float(person.bbox_xywh[3]),
         visible_joints=int((person.visibility == Visibility.VISIBLE).sum()),
-        occlusion_ratio=_occlusion_ratio(person, nothing_hides, skeleton),
+        occlusion_ratio=_occlusion_ratio(person, not_occluded, skeleton),
     )
 
 
-def measured(person: PersonAnnotation, parsed: PartMap, skeleton: Skeleton) -> Quality:
-    """The quality of a parsed person, as it will be seen: opaque where `soft_alpha` is above a half."""
+def measured_quality(person: PersonAnnotation, parsed: PartMap, skeleton: Skeleton) -> Quality:
+    """Quality of a parsed person; pixels count as part of the cut-out where `soft_alpha` is above one half."""
     alpha = soft_alpha(parsed.parts)
     rows = np.flatnonzero(alpha.any(axis=1))
     height = float(rows[-1] - rows[0] + 1) if len(rows) else 0.0
-    body, fragment_ratio = largest_piece(alpha > 127)
+    body, fragment_ratio = largest_component(alpha > 127)
     inside = joints_in(body, person, parsed, radius=int(TOLERANCE * height + 0.5))
     visible = person.visibility == Visibility.VISIBLE
     mask = parsed.parts > 0
     occluded = (person.visibility > 0) & ~visible & ~joints_in(mask, person, parsed, radius=0)
     annotated = decode_mask(person, (parsed.left, parsed.top, mask.shape[1], mask.shape[0]))
     return replace(
-        promised(person, skeleton),
+        quality_bound(person, skeleton),
         height=height,
         occlusion_ratio=_occlusion_ratio(person, occluded, skeleton),
         joints_inside=float(inside[visible].mean()),
@@ -132,33 +132,34 @@ def measured(person: PersonAnnotation, parsed: PartMap, skeleton: Skeleton) -> Q
     )
 
 
-def largest_piece(mask: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"], float]:
-    """The largest connected piece of a mask, and the fraction of the mask outside it."""
-    pieces, areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[1:3]
-    areas = areas[1:, cv2.CC_STAT_AREA]
+def largest_component(mask: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"], float]:
+    """Largest 8-connected component of a mask, and the fraction of the mask outside it."""
+    components, stats = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[1:3]
+    areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas):
         return mask, 0.0
-    return pieces == areas.argmax() + 1, float(1 - areas.max() / areas.sum())
+    return components == areas.argmax() + 1, float(1 - areas.max() / areas.sum())
 
 
 def joints_in(
     mask: Bool[np.ndarray, "h w"], person: PersonAnnotation, parsed: PartMap, radius: int
 ) -> Bool[np.ndarray, " J"]:
-    """Joints in a mask that lies where `parsed` does, or at most `radius` pixels from it."""
+    """Joints inside a mask in the window of `parsed`, or at most `radius` pixels from it."""
     disc = np.argwhere(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))[:, ::-1]
     centers = pixel_of(person.keypoints_xy - (parsed.left, parsed.top))
     return np.logical_or.reduce(at(mask, (centers[:, None] + disc - radius).astype(float)), axis=1)
 
 
 def _occlusion_ratio(person: PersonAnnotation, occluded: Bool[np.ndarray, " J"], skeleton: Skeleton) -> float:
+    """`Quality.occlusion_ratio`; `occluded` are the joints occluded by anything but the person itself."""
     missing = skeleton.is_limb & (person.visibility == Visibility.UNLABELLED)
     return float((occluded | missing).sum() / max(((person.visibility > 0) | missing).sum(), 1))
 
 
 def _border_ratio(mask: Bool[np.ndarray, "h w"], person: PersonAnnotation, parsed: PartMap) -> float:
-    """Of a mask that lies where `parsed` does.
+    """`Quality.border_ratio` of a mask in the window of `parsed`.
 
-    Annotated masks end up to two pixels before the border, so the outermost two rows and columns count as it.
+    Annotated masks end up to two pixels from the image border, so the outermost two rows and columns count as border.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -170,13 +171,13 @@ def _border_ratio(mask: Bool[np.ndarray, "h w"], person: PersonAnnotation, parse
 
 
 def _mask_iou(mask: Bool[np.ndarray, "h w"], annotated: Bool[np.ndarray, "h w"], area: int) -> float:
-    """Of a mask and the part of an annotated mask of `area` pixels that lies in the same window."""
-    both = (annotated & mask).sum()
-    return float(both / max(area + mask.sum() - both, 1))
+    """IoU of a mask and an annotated mask of `area` pixels; `annotated` is its part in the window of `mask`."""
+    intersection = (annotated & mask).sum()
+    return float(intersection / max(area + mask.sum() - intersection, 1))
 
 
 def soft_alpha(parts: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Opacity of a part map's pixels; the outermost ring of pixels, half background, fades out."""
+    """Alpha of a part map: 3 x 3 erosion, then 3 x 3 blur, because the outermost pixels mix person and background."""
     hard = np.where(parts > 0, np.uint8(255), np.uint8(0))
     square = np.ones((3, 3), dtype=np.uint8)
     eroded = cv2.erode(hard, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
@@ -184,9 +185,9 @@ def soft_alpha(parts: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
 
 
 def write_quality(path: str | Path, qualities: Sequence[Quality]) -> None:
-    """Write every figure of every row as parquet, in the order given, whole or not at all; same rows, same bytes.
+    """Write the quality of every person as parquet, atomically, in the order given; equal input gives equal bytes.
 
-    Columns are the attributes of `Quality`; `mask_iou` and `rejection` are empty where they are None.
+    Columns are the attributes of `Quality`; `mask_iou` and `rejection` are null where they are None.
     """
     schema = pa.schema(
         [

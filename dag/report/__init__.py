@@ -1,4 +1,4 @@
-"""Pages that compare experiments: `write_report` for experiments, `write_study_report` for studies over seeds."""
+"""HTML reports: `write_report` compares experiments, `write_study_report` summarises a study over seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,20 +18,20 @@ def write_report(
     seed: int = 1,
     charts: str | Path = ".dvc/plots",
 ) -> Path:
-    """Write a page about experiments of the project in the working folder, whole or not at all.
+    """Write a page that compares experiments of the DVC project in the working folder; it appears atomically.
 
     Args:
-        experiments: DVC experiments, branches, tags, commits, folders with predictions.parquet, or "workspace"; the
-            workspace when there is none. Differences are from the first.
-        out: report.html when None.
-        protocol: of params.yaml; the first of the first experiment when None.
-        output: "graph", "heatmap", ...; when None each experiment's `evaluate.output`.
-        people: number of persons drawn whose OKS rose most, and of those whose OKS fell most.
-        resamples, seed: of the images, for the intervals.
-        charts: folder of the charts' templates.
+        experiments: DVC experiments, branches, tags, commits, folders with predictions.parquet, or "workspace"; empty:
+            the workspace. Differences are from the first.
+        out: path of the page; None: report.html.
+        protocol: name in params.yaml; None: the first of the first experiment.
+        output: "graph", "heatmap", ...; None: each experiment's `evaluate.output`.
+        people: maximum number of persons drawn whose OKS rose most, and of those whose OKS fell most.
+        resamples, seed: of the bootstrap over images, for the intervals.
+        charts: folder of the plot templates.
 
     Raises:
-        UserError: too many experiments, or as `read_experiments` says.
+        UserError: too many experiments, or as `read_experiments`.
     """
     import numpy as np
 
@@ -56,19 +56,19 @@ def write_report(
 def write_study_report(
     study: str | Path, *, out: str | Path | None = None, protocol: str | None = None, metrics: Sequence[str] = ()
 ) -> tuple[Path, list[list[str]]]:
-    """Write a page about the runs of a study that are done, whole or not at all.
+    """Write a page about the completed runs of a study; it appears atomically.
 
     Args:
-        study: its file; experiments are found by their names, FILE-ROW-SEED.
-        out: FILE.html when None.
-        protocol: of params.yaml, the first when None.
-        metrics: names of metrics (docs/metrics.md); AP and AP_most_occluded when there is none.
+        study: path of its file; its experiments are named FILE-ROW-SEED.
+        out: path of the page; None: FILE.html.
+        protocol: name in params.yaml; None: the first.
+        metrics: names of metrics (docs/metrics.md); empty: AP and AP_most_occluded.
 
     Returns:
-        The page, and its table: header, then rows.
+        Path of the page, and its table: header, then rows.
 
     Raises:
-        UserError: not a study, no run of it is done, or no such metric or protocol.
+        UserError: not a study, no completed run, or an unknown metric or protocol.
     """
     from dag.params import load_params
     from dag.report.studies import read_study, runs_of
@@ -76,11 +76,11 @@ def write_study_report(
 
     path = Path(study)
     read = read_study(path)
-    found, missing = read_runs(runs_of(read, path.stem), protocol or next(iter(load_params().evaluate.protocols)))
+    completed, missing = read_runs(runs_of(read, path.stem), protocol or next(iter(load_params().evaluate.protocols)))
     names = list(metrics or METRICS)
-    known = {name for outputs in found.values() for values in outputs.values() for name in values}
+    known = {name for outputs in completed.values() for values in outputs.values() for name in values}
     if unknown := [name for name in names if name not in known]:
-        raise UserError("no such metric", where=path, expected=f"one of {', '.join(sorted(known))}", got=unknown[0])
+        raise UserError("unknown metric", where=path, expected=f"one of {', '.join(sorted(known))}", got=unknown[0])
     page = Path(out or f"{path.stem}.html")
-    write_study(page, path.stem, read, found, missing, names)
-    return page, list(table_rows(read, found, names))
+    write_study(page, path.stem, read, completed, missing, names)
+    return page, list(table_rows(read, completed, names))

@@ -1,4 +1,4 @@
-"""Bootstrap of the headline metrics over images, from one matching: an image has a weight.
+"""Bootstrap of the headline metrics over images: a resample is a weight for each image of one matching.
 
 COCO matches within an image, so an image that is drawn twice has its matches twice, adjacent in the order of scores.
 Strata are those of all persons, not of the resample.
@@ -18,18 +18,17 @@ from dag.evaluation.coco.matching import THRESHOLDS
 from dag.evaluation.diagnosis import ErrorKind
 from dag.evaluation.metrics import BAND_NAMES, DIAGNOSED
 from dag.evaluation.plots import OCCLUSION_LABELS
-from dag.evaluation.strata import PCK_FRACTION
 
 STRATA_NAMES = {**{name: f"AP_{name}" for name in OCCLUSION_LABELS}, **BAND_NAMES}
-"""Strata of persons and the metric that is their AP."""
+"""Strata of persons, and the metric that is the AP of each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Counted results of one stratum at one threshold, by falling score.
+    """Counted results of one stratum at one OKS threshold, by descending score.
 
     Attributes:
-        image: index of each result's image among I images.
+        image: index of each result's image among the I images.
         correct: positions in `image` of the true positives.
     """
 
@@ -39,12 +38,12 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What the metrics of I weighted images are computed from.
+    """Data from which the metrics of I weighted images are computed.
 
     Attributes:
         rankings: by stratum, one for each of `THRESHOLDS`.
         persons: by stratum, number of evaluated persons of each image.
-        ratios: by metric, denominator and numerator in each image.
+        ratios: by metric, its denominator and numerator in each image.
     """
 
     rankings: dict[str, list[Ranking]]
@@ -57,7 +56,7 @@ class Counts:
 
 
 def count(evaluation: Evaluation, image_ids: Int[np.ndarray, " I"]) -> Counts:
-    """Collect what resampling needs from an evaluation's matching.
+    """`Counts` of an evaluation.
 
     Args:
         image_ids: of all images, increasing; includes those of the ground truth and the results.
@@ -75,7 +74,7 @@ def count(evaluation: Evaluation, image_ids: Int[np.ndarray, " I"]) -> Counts:
 
 
 def metrics(counts: Counts, weights: Float[np.ndarray, " I"]) -> dict[str, float]:
-    """Headline metrics with a weight for each image; NaN without evaluated persons."""
+    """Headline metrics (`dag.evaluation.metrics.headline`) of weighted images; NaN without evaluated persons."""
     values: dict[str, float] = {}
     for name, rankings in counts.rankings.items():
         steps = [_precision_recall(ranking, weights, float(counts.persons[name] @ weights)) for ranking in rankings]
@@ -98,13 +97,13 @@ def resample(
     drawn: list[list[dict[str, float]]] = [[] for _ in experiments]
     for _ in tqdm(range(resamples), desc="resampling", unit="", disable=None, leave=False):
         weights = np.bincount(rng.integers(images, size=images), minlength=images).astype(float)
-        for found, counts in zip(drawn, experiments):
-            found.append(metrics(counts, weights))
-    return [{name: np.array([one[name] for one in found]) for name in found[0]} for found in drawn]
+        for samples, counts in zip(drawn, experiments):
+            samples.append(metrics(counts, weights))
+    return [{name: np.array([one[name] for one in samples]) for name in samples[0]} for samples in drawn]
 
 
 def interval(samples: Float[np.ndarray, " B"]) -> tuple[float, float]:
-    """The middle 95 % of samples; those without a value do not count."""
+    """The central 95 % of samples; NaN is left out."""
     known = samples[~np.isnan(samples)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
@@ -128,15 +127,15 @@ def _rankings(evaluation: Evaluation, image: Int[np.ndarray, " D"], row: int) ->
 def _precision_recall(
     ranking: Ranking, weights: Float[np.ndarray, " I"], persons: float
 ) -> tuple[Float[np.ndarray, "101"], float]:
-    """As `curves_of`: precision at `RECALLS` and the highest recall."""
+    """Precision at `RECALLS` and the maximum recall, as in `curves_of`."""
     if not persons:
         return np.full(len(RECALLS), np.nan), np.nan
     weight = weights[ranking.image]
     true_positives = weight[ranking.correct].cumsum()
     precision = true_positives / (weight.cumsum()[ranking.correct] + np.spacing(1))
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    rising = true_positives / persons
-    return np.append(best, 0.0)[np.searchsorted(rising, RECALLS)], float(rising[-1]) if len(rising) else 0.0
+    recalls = true_positives / persons
+    return np.append(best, 0.0)[np.searchsorted(recalls, RECALLS)], float(recalls[-1]) if len(recalls) else 0.0
 
 
 def _per_image(
@@ -148,24 +147,21 @@ def _per_image(
 def _ratios(
     evaluation: Evaluation, image_ids: Int[np.ndarray, " I"]
 ) -> dict[str, tuple[Int[np.ndarray, " I"], Int[np.ndarray, " I"]]]:
-    """PCK of visible and occluded joints, and the kinds of error, of persons with a result."""
-    gt, results, kind = evaluation.ground_truth, evaluation.results, evaluation.diagnosis.kind
-    assigned = evaluation.person_of >= 0
-    person = evaluation.person_of[assigned]
-    image = np.searchsorted(image_ids, gt.image_id[person])
+    """PCK of visible and occluded joints, and ratios of the kinds of error, of persons with a result."""
+    accuracy, kind = evaluation.joint_accuracy, evaluation.diagnosis.kind[evaluation.person_of >= 0]
+    image = np.searchsorted(image_ids, evaluation.ground_truth.image_id[accuracy.person])
 
     def summed(joints: Bool[np.ndarray, "n J"]) -> Int[np.ndarray, " I"]:
         return np.bincount(np.repeat(image, joints.sum(1)), minlength=len(image_ids))
 
-    distance = np.linalg.norm(results.keypoints_xy[assigned] - gt.keypoints_xy[person], axis=-1)
-    correct = distance <= PCK_FRACTION * gt.bbox_xywh[person, 2:].max(-1, initial=0)[:, None]
-    masks = {name: mask[person] for name, mask in evaluation.joint_masks.items() if name in ("visible", "occluded")}
-    ratios = {f"PCK_{name}": (summed(mask), summed(mask & correct)) for name, mask in masks.items()}
-    diagnosed = summed(kind[assigned] >= 0)
-    return ratios | {name: (diagnosed, summed(kind[assigned] == ErrorKind[name.upper()])) for name in DIAGNOSED}
+    strata = [name for name in ("visible", "occluded") if name in evaluation.joint_masks]
+    masks = {name: evaluation.joint_masks[name][accuracy.person] for name in strata}
+    ratios = {f"PCK_{name}": (summed(mask), summed(mask & accuracy.correct)) for name, mask in masks.items()}
+    diagnosed = summed(kind >= 0)
+    return ratios | {name: (diagnosed, summed(kind == ErrorKind[name.upper()])) for name in DIAGNOSED}
 
 
 def all_images(evaluations: Iterable[Evaluation]) -> Int[np.ndarray, " I"]:
-    """Ids of all images that experiments were evaluated on, increasing."""
+    """Ids of all images of evaluations, increasing."""
     ids = [ids for one in evaluations for ids in (one.ground_truth.image_ids, one.results.image_id)]
     return np.unique(np.concatenate(ids))

@@ -17,7 +17,7 @@ from dag.skeleton import Skeleton
 
 TILE_WH = (210, 280)
 CONTEXT = 1.4
-"""Side of the shown region relative to the person's box."""
+"""Side of the drawn region relative to the extent of the person's box and labelled joints."""
 JPEG_QUALITY = 85
 GROUND_TRUTH_COLOR, VISIBLE, OCCLUDED = "#ffffff", "#00c83c", "#ff5a00"
 KIND_COLORS = {
@@ -27,7 +27,7 @@ KIND_COLORS = {
     ErrorKind.SWAP: "#cc79a7",
     ErrorKind.MISS: "#3a3a3a",
 }
-"""As `.dvc/plots/errors.json`."""
+"""The colours of `.dvc/plots/errors.json`."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Card:
     """A person on the page.
 
     Attributes:
+        image: path of the image.
+        labelled, occluded: number of joints.
         image_uri: JPEG as a data URI: the ground truth, then each prediction.
-        oks, errors: of each prediction; errors in words.
+        oks, errors: of each prediction; errors as text.
     """
 
     person_id: int
@@ -51,8 +53,8 @@ class Card:
 def extremes(oks: Sequence[Float[np.ndarray, " P"]], most: int) -> tuple[list[int], list[int]]:
     """Persons whose OKS rose most from the first to the last experiment, and persons whose OKS fell most.
 
-    At most `most` of each, by falling change; with one experiment the best and the worst persons. Ties are resolved by
-    order; no person is in both.
+    At most `most` of each, the largest changes first; with one experiment the persons with the highest and the lowest
+    OKS. Ties are resolved by order. No person is in both.
     """
     change = oks[-1] - oks[0] if len(oks) > 1 else oks[0]
     known = np.flatnonzero(~np.isnan(change))
@@ -65,25 +67,24 @@ def extremes(oks: Sequence[Float[np.ndarray, " P"]], most: int) -> tuple[list[in
 
 
 def draw_card(number: int, experiments: Sequence[Experiment], colors: Sequence[str]) -> Card:
-    """The card of the person with this index.
+    """Card of the person with index `number`.
 
     Args:
-        colors: of each experiment's bones.
+        colors: of the bones, by experiment.
 
     Raises:
         UserError: the image is missing or unreadable.
     """
-    rows = experiments[0].rows
-    person, skeleton = rows.persons[number], rows.skeleton
+    annotations = experiments[0].annotations
+    person, skeleton = annotations.persons[number], annotations.skeleton
     to_tile = _to_tile(person)
-    image = cv2.warpAffine(
-        read_image(rows.root, person.image_path), to_tile, TILE_WH, flags=cv2.INTER_CUBIC, borderValue=(238, 238, 238)
-    )
+    image = read_image(annotations.root, person.image_path)
+    tile = cv2.warpAffine(image, to_tile, TILE_WH, flags=cv2.INTER_CUBIC, borderValue=(238, 238, 238))
     occluded = occluded_joints(person.visibility)
     joints = [OCCLUDED if one else VISIBLE for one in occluded]
-    tiles = [_draw(image, person.keypoints_xy, person.visibility > 0, to_tile, skeleton, GROUND_TRUTH_COLOR, joints)]
+    tiles = [_draw(tile, person.keypoints_xy, person.visibility > 0, to_tile, skeleton, GROUND_TRUTH_COLOR, joints)]
     for one, color in zip(experiments, colors):
-        tiles.append(_predicted(image, one, number, to_tile, skeleton, color))
+        tiles.append(_predicted(tile, one, number, to_tile, skeleton, color))
     return Card(
         person_id=person.person_id,
         image=person.image_path,
@@ -91,7 +92,7 @@ def draw_card(number: int, experiments: Sequence[Experiment], colors: Sequence[s
         occluded=int(occluded.sum()),
         image_uri=_data_uri(tiles),
         oks=tuple(float(one.evaluation.person_oks[number]) for one in experiments),
-        errors=tuple(_in_words(one, number, skeleton) for one in experiments),
+        errors=tuple(_errors(one, number, skeleton) for one in experiments),
     )
 
 
@@ -103,7 +104,7 @@ def _predicted(
     skeleton: Skeleton,
     color: str,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The person's pose in an experiment, joints in the colours of their errors; the plain image without a result."""
+    """The pose predicted for the person, joints in the colours of their errors; the plain image without a result."""
     result = experiment.evaluation.result_of[number]
     if result < 0:
         return image
@@ -113,23 +114,24 @@ def _predicted(
     return _draw(image, experiment.results.keypoints_xy[result], labelled, to_tile, skeleton, color, joints)
 
 
-def _in_words(experiment: Experiment, number: int, skeleton: Skeleton) -> str:
+def _errors(experiment: Experiment, number: int, skeleton: Skeleton) -> str:
+    """Errors of the pose predicted for the person: joints by kind."""
     result = experiment.evaluation.result_of[number]
     if result < 0:
         return "not predicted"
     kinds: Int8[np.ndarray, " J"] = experiment.evaluation.diagnosis.kind[result]
     swapped_with = experiment.evaluation.diagnosis.swapped_with[result]
-    words = []
+    parts = []
     for kind in (ErrorKind.SWAP, ErrorKind.INVERSION, ErrorKind.MISS, ErrorKind.JITTER):
         names = [skeleton.joints[joint].replace("_", " ") for joint in np.flatnonzero(kinds == kind)]
-        others = sorted({experiment.rows.persons[other].person_id for other in swapped_with if other >= 0})
+        others = sorted({experiment.annotations.persons[other].person_id for other in swapped_with if other >= 0})
         partner = f" with {', '.join(map(str, others))}" if kind is ErrorKind.SWAP else ""
-        words += [f"{kind.name.lower()}{partner}: {', '.join(names)}"] if names else []
-    return "; ".join(words) or "all good"
+        parts += [f"{kind.name.lower()}{partner}: {', '.join(names)}"] if names else []
+    return "; ".join(parts) or "all good"
 
 
 def _to_tile(person: PersonAnnotation) -> Float[np.ndarray, "2 3"]:
-    """From the image to the tile: the box and all labelled joints, with context, in the tile's middle."""
+    """Affine transform from the image to the tile; the box and all labelled joints are centred, with context."""
     left, top, width, height = person.bbox_xywh
     corners = np.array([[left, top], [left + width, top + height]])
     points = np.concatenate([corners, person.keypoints_xy[person.visibility > 0]])
@@ -148,9 +150,9 @@ def _draw(
     color: str,
     joint_colors: Sequence[str],
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A pose on a copy of the image, with a dark rim that shows on any background."""
+    """Draw a pose on a copy of the image, with a dark outline for contrast on any background."""
     tile = image.copy()
-    limit = 10.0 * max(TILE_WH)  # what is far outside would overflow OpenCV's whole numbers
+    limit = 10.0 * max(TILE_WH)  # larger coordinates overflow OpenCV's integers
     xy = np.clip(keypoints_xy @ to_tile[:, :2].T + to_tile[:, 2], -limit, limit).round().astype(int).tolist()
     bones = [(a, b) for a, b in skeleton.bone_index if shown[a] and shown[b]]
     for thickness, shade in ((5, (20, 20, 20)), (3, _rgb(color))):
@@ -167,7 +169,7 @@ def _rgb(color: str) -> tuple[int, ...]:
 
 
 def _data_uri(tiles: Sequence[UInt8[np.ndarray, "H W 3"]]) -> str:
-    """JPEG of images side by side, a white line between them."""
+    """JPEG of images side by side, separated by white lines, as a data URI."""
     gap = np.full((TILE_WH[1], 4, 3), 255, np.uint8)
     row = np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)
     bgr = cv2.cvtColor(row, cv2.COLOR_RGB2BGR)

@@ -1,4 +1,4 @@
-"""The charts of `.dvc/plots` as pictures: Vega-Lite templates of DVC's, filled with records of several experiments."""
+"""Charts as SVG: the Vega-Lite templates of `.dvc/plots`, filled with records of several experiments."""
 
 import json
 import re
@@ -14,7 +14,12 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 
 
 def draw(template: Path, records: Sequence[dict[str, Any]], names: Sequence[str], title: str = "experiment") -> str:
-    """SVG of records whose `rev` is one of `names`, in their order and in `COLORS`; what that is stands as `title`.
+    """Chart of records as SVG.
+
+    Args:
+        records: each with its series in `rev`.
+        names: the series, in the order of `COLORS`.
+        title: of the legend.
 
     Raises:
         UserError: no such template, or it is not json.
@@ -40,7 +45,7 @@ def draw(template: Path, records: Sequence[dict[str, Any]], names: Sequence[str]
     if column.get("field") == "rev":
         column["sort"] = list(names)
     svg = vegalite_to_svg(_filled(spec, anchors), vl_version=VEGA_LITE)
-    return re.sub(r'(\bid="|url\(#)', rf"\g<1>{template.stem}-", svg)  # several on one page
+    return re.sub(r'(\bid="|url\(#)', rf"\g<1>{template.stem}-", svg)  # ids are unique on a page with several charts
 
 
 def _filled(value: Any, anchors: dict[str, Any]) -> Any:

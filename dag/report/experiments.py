@@ -1,4 +1,4 @@
-"""Predictions of experiments and the annotations they are evaluated on: of a revision, a folder or the workspace."""
+"""Experiments read from a revision, a folder or the workspace: predictions, and annotations to evaluate them on."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,15 +24,17 @@ from dag.stage import stage_options
 WORKSPACE = "workspace"
 
 Find = Callable[[str], Path | None]
-"""From a path in a project to where the file lies now; None where there is none."""
+"""Maps a path in a project to a readable file; None if it does not exist."""
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ProtocolAnnotations:
     """Annotations that predictions of a protocol are evaluated on.
 
     Attributes:
-        dataset, split, boxes, root: as in params.yaml; root is the folder of the images.
+        protocol: name in params.yaml.
+        dataset, split, boxes: of the protocol.
+        root: folder of the images.
         persons: annotations, in the order of `ground_truth`.
     """
 
@@ -48,72 +50,72 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """Predictions of one output.
+    """Predictions of one output of an experiment.
 
     Attributes:
         name: as given by the user.
-        commit: of a revision, else None.
-        output: the output that predicted `results`.
+        commit: short hash of a revision; None for a folder and the workspace.
+        output: the model output of `results`.
     """
 
     name: str
     commit: str | None
     output: str
-    rows: Rows
+    annotations: ProtocolAnnotations
     results: Results
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """Matching, OKS and diagnosis, computed once."""
-        return Evaluation(self.rows.ground_truth, self.results, self.rows.skeleton)
+        return Evaluation(self.annotations.ground_truth, self.results, self.annotations.skeleton)
 
 
 def read_experiments(names: list[str], protocol: str | None, output: str | None) -> list[Experiment]:
     """Read each of `names`; without names, the workspace.
 
     Args:
-        protocol: None for the first of the first experiment.
-        output: None for each experiment's `evaluate.output`; "heatmap", or the first, where it has no such output.
+        protocol: None: the first of the first experiment.
+        output: None: each experiment's `evaluate.output`, or "heatmap", or its first output, whichever exists.
 
     Raises:
-        UserError: one experiment twice, an unknown one, no such protocol or output in one, or files that DVC knows but
-            has not got; experiments that were evaluated on different annotations.
+        UserError: a duplicate or unknown experiment, an unknown protocol or output, files that are missing from DVC's
+            cache, or experiments that are evaluated on different annotations.
     """
     experiments: list[Experiment] = []
     for name in names or [WORKSPACE]:
         with files_of(name) as (find, commit):
             experiment = _read(name, commit, find, protocol, output)
-        protocol = experiment.rows.protocol
+        protocol = experiment.annotations.protocol
         for other in experiments:
             if name == other.name or (commit and commit == other.commit):
                 same = name if name == other.name else f"{other.name} and {name}, both {commit}"
-                raise UserError("one experiment twice", expected="different ones", got=same)
+                raise UserError("duplicate experiment", expected="different experiments", got=same)
         experiments.append(experiment)
     for other in experiments[1:]:
-        _check_rows(experiments[0], other)
+        _check_annotations(experiments[0], other)
     return experiments
 
 
 def _read(name: str, commit: str | None, find: Find, protocol: str | None, output: str | None) -> Experiment:
-    rows, headline = _read_rows(name, find, protocol)
-    predictions = find(f"{_options(find, f'predict@{rows.protocol}', name)['out']}/{PREDICTIONS_FILE}")
-    if predictions is None:
-        raise UserError(f"no predictions of {rows.protocol}", where=name, do="`dvc repro evaluate` makes them")
-    found, skeleton = read_predictions(predictions)
-    if skeleton != rows.skeleton:
-        raise UserError("another skeleton", where=name, expected=rows.skeleton.name, got=skeleton.name)
-    outputs = results_by_output(found, skeleton)
+    annotations, headline = _read_annotations(name, find, protocol)
+    path = find(f"{_options(find, f'predict@{annotations.protocol}', name)['out']}/{PREDICTIONS_FILE}")
+    if path is None:
+        raise UserError(f"no predictions of {annotations.protocol}", where=name, do="run `dvc repro predict`")
+    predictions, skeleton = read_predictions(path)
+    if skeleton != annotations.skeleton:
+        raise UserError("different skeleton", where=name, expected=annotations.skeleton.name, got=skeleton.name)
+    outputs = results_by_output(predictions, skeleton)
     if not outputs:
-        raise UserError("no predictions", where=f"{name}, {rows.protocol}")
+        raise UserError("no predictions", where=f"{name}, {annotations.protocol}")
     candidates = [output] if output else [headline, "heatmap", *outputs]
     chosen = next((key for key in candidates if key in outputs), None)
     if chosen is None:
-        raise UserError("no such output", where=name, expected=f"one of {', '.join(outputs)}", got=repr(output))
-    return Experiment(name, commit, chosen, rows, outputs[chosen])
+        raise UserError("unknown output", where=name, expected=f"one of {', '.join(outputs)}", got=repr(output))
+    return Experiment(name, commit, chosen, annotations, outputs[chosen])
 
 
-def _read_rows(name: str, find: Find, protocol: str | None) -> tuple[Rows, str]:
-    """The rows of a protocol, and the experiment's own choice of an output."""
+def _read_annotations(name: str, find: Find, protocol: str | None) -> tuple[ProtocolAnnotations, str]:
+    """Annotations of a protocol, and the experiment's `evaluate.output`."""
     path = find("params.yaml")
     if path is None:
         raise UserError("no params.yaml", where=name, do="run dag-pose in the project's root")
@@ -123,34 +125,32 @@ def _read_rows(name: str, find: Find, protocol: str | None) -> tuple[Rows, str]:
         protocol = protocol or next(iter(protocols))
         if protocol not in protocols:
             known = f"one of {', '.join(protocols)}"
-            raise UserError("no such protocol", where=name, expected=known, got=repr(protocol))
+            raise UserError("unknown protocol", where=name, expected=known, got=repr(protocol))
         chosen = protocols[protocol]
         dataset, split = (str(chosen[key]) for key in ("dataset", "split"))
         root = params["datasets"][dataset]["root"]
     except (KeyError, TypeError, StopIteration, YAMLError) as error:
         raise UserError("params.yaml without protocols", where=name, got=repr(error)) from None
     options = _options(find, f"predict@{protocol}", name)
-    persons = find(options["annotations"])
-    if persons is None:
-        raise UserError(f"no annotations of {dataset}", where=name, do="`dvc repro convert` makes them")
-    rows, skeleton = read_split(persons, split)
-    if not rows:
-        raise UserError(
-            "no evaluated persons: the annotations of the split are not public", where=f"{name}, {protocol}"
-        )
+    table = find(options["annotations"])
+    if table is None:
+        raise UserError(f"no annotations of {dataset}", where=name, do="run `dvc repro convert`")
+    persons, skeleton = read_split(table, split)
+    if not persons:
+        raise UserError("no evaluated persons: the split has no public annotations", where=f"{name}, {protocol}")
     images = find(options["images"])
-    ids = [known.image_id for known in read_image_table(images, split)] if images else []
-    gt = ground_truth_of(rows, skeleton, ids)
-    return Rows(protocol, dataset, split, options["boxes"], root, rows, gt, skeleton), headline
+    image_ids = [image.image_id for image in read_image_table(images, split)] if images else []
+    gt = ground_truth_of(persons, skeleton, image_ids)
+    return ProtocolAnnotations(protocol, dataset, split, options["boxes"], root, persons, gt, skeleton), headline
 
 
 def results_folder(find: Find, protocol: str, name: str) -> str:
-    """Folder of an experiment's metrics by one protocol."""
+    """Folder of an experiment's metrics of a protocol."""
     return _options(find, f"evaluate@{protocol}", name)["results"]
 
 
 def _options(find: Find, stage: str, name: str) -> dict[str, str]:
-    """`dag.stage.stage_options` of an experiment: its own dvc.yaml and params.yaml say where its files lie."""
+    """`dag.stage.stage_options` of an experiment, from its own dvc.yaml and params.yaml."""
     dvc_yaml, params_yaml = find("dvc.yaml"), find("params.yaml")
     if dvc_yaml is None or params_yaml is None:
         raise UserError("no dvc.yaml or params.yaml", where=name, do="run dag-pose in the project's root")
@@ -159,16 +159,14 @@ def _options(find: Find, stage: str, name: str) -> dict[str, str]:
 
 @contextmanager
 def files_of(name: str) -> Iterator[tuple[Find, str | None]]:
-    """How to find an experiment's files while the block lasts, and its commit."""
+    """An experiment's `Find`, valid inside the `with` block, and its commit."""
     if name == WORKSPACE:
         yield _existing, None
     elif Path(name).is_dir():
         if not (Path(name) / PREDICTIONS_FILE).is_file():
             raise UserError("no predictions in this folder", where=name, expected=PREDICTIONS_FILE)
-        yield (
-            lambda path: Path(name) / PREDICTIONS_FILE if Path(path).name == PREDICTIONS_FILE else _existing(path),
-            None,
-        )
+        predictions = Path(name) / PREDICTIONS_FILE
+        yield lambda path: predictions if Path(path).name == PREDICTIONS_FILE else _existing(path), None
     else:
         with TemporaryDirectory() as folder:
             yield _files_of_revision(name, Path(folder))
@@ -218,27 +216,27 @@ def revisions() -> list[str]:
     except NotDvcRepoError:
         raise UserError("not a DVC project", where=Path.cwd(), do="run dag-pose in the project's root") from None
     with repo:
-        experiments = [name for found in repo.experiments.ls(all_commits=True).values() for name, _ in found]
+        experiments = [name for listed in repo.experiments.ls(all_commits=True).values() for name, _ in listed]
         return [*experiments, *repo.scm.list_branches(), *repo.scm.list_tags()]
 
 
-def _check_rows(first: Experiment, other: Experiment) -> None:
-    if first.rows.skeleton != other.rows.skeleton:
-        names = (first.rows.skeleton.name, other.rows.skeleton.name)
-        raise UserError("another skeleton", where=other.name, expected=names[0], got=names[1])
-    differ = different_rows(first.rows.ground_truth, other.rows.ground_truth)
+def _check_annotations(first: Experiment, other: Experiment) -> None:
+    ours, theirs = first.annotations, other.annotations
+    if ours.skeleton != theirs.skeleton:
+        raise UserError("different skeleton", where=other.name, expected=ours.skeleton.name, got=theirs.skeleton.name)
+    differ = different_annotations(ours.ground_truth, theirs.ground_truth)
     if differ:
         raise UserError(
             f"evaluated on different annotations than {first.name}",
-            where=f"{other.name}, {first.rows.protocol}",
+            where=f"{other.name}, {ours.protocol}",
             expected="the same persons",
-            got=f"{differ} of {len(first.rows.ground_truth)} and {len(other.rows.ground_truth)} that differ",
+            got=f"{differ} of {len(ours.ground_truth)} and {len(theirs.ground_truth)} that differ",
             do="evaluate both on the same annotations",
         )
 
 
-def different_rows(first: GroundTruth, second: GroundTruth) -> int:
-    """Number of persons that only one has, or whose annotations differ in what metrics are computed from."""
+def different_annotations(first: GroundTruth, second: GroundTruth) -> int:
+    """Number of persons of only one ground truth, or whose annotations differ in fields that metrics depend on."""
     _, ours, theirs = np.intersect1d(first.person_id, second.person_id, return_indices=True)
     same: Bool[np.ndarray, " n"] = first.image_id[ours] == second.image_id[theirs]
     for name in ("keypoints_xy", "visibility", "area", "bbox_xywh", "is_crowd", "occluder", "crowd_index", "max_iou"):

@@ -1,4 +1,4 @@
-"""The report page: header, table, charts and cards of persons, in one file."""
+"""The report page of experiments: header, table, charts and cards of persons, in one html file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ CHARTS = {
     "errors": "Kinds of error, of joints of persons with a prediction",
     "joints": "Error and PCK, of n {joints} joints of persons with a prediction",
 }
-"""Charts of the page, in its order, with their headings."""
+"""Charts of the page, in order, with their headings."""
 
 
 def write_page(
@@ -36,23 +36,23 @@ def write_page(
     people: int,
     charts: Path,
 ) -> Path:
-    """Write the page.
+    """Write the page atomically and return its path.
 
     Args:
-        groups: `table`.
-        facts: numbers of `images` and `resamples`, and the `seed`.
-        people: maximum number of persons drawn whose OKS rose, and whose OKS fell.
-        charts: folder of templates.
+        groups: rows of the table of metrics, as returned by `dag.report.table.table`.
+        facts: number of `images` and of `resamples`, and the `seed`.
+        people: maximum number of persons drawn whose OKS rose, and of those whose OKS fell.
+        charts: folder of the plot templates.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "signed": _signed, "count": "{:,}".format}
-    rows, gt = experiments[0].rows, experiments[0].rows.ground_truth
+    annotations, gt = experiments[0].annotations, experiments[0].annotations.ground_truth
     labelled = (gt.visibility > 0) & gt.evaluated[:, None]
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         version=dag.__version__,
-        rows=rows,
+        annotations=annotations,
         experiments=list(zip(experiments, COLORS)),
-        people=int(gt.evaluated.sum()),
+        persons=int(gt.evaluated.sum()),
         joints=int(labelled.sum()),
         occluded=int((occluded_joints(gt.visibility) & labelled).sum()),
         facts=facts,
@@ -68,7 +68,7 @@ def write_page(
 
 
 def _charts(experiments: Sequence[Experiment], folder: Path) -> list[tuple[str, str]]:
-    """Heading and SVG of each of `CHARTS` that has records."""
+    """Heading and SVG of each of `CHARTS` with records."""
     outputs = ", ".join(dict.fromkeys(one.output for one in experiments))
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in CHARTS}
     for one in experiments:
@@ -77,7 +77,7 @@ def _charts(experiments: Sequence[Experiment], folder: Path) -> list[tuple[str, 
     names = [one.name for one in experiments]
     counts = [record["joints"] for record in records["joints"]]
     numbers = {
-        "persons": f"{int(experiments[0].rows.ground_truth.evaluated.sum()):,}",
+        "persons": f"{int(experiments[0].annotations.ground_truth.evaluated.sum()):,}",
         "joints": f"{min(counts):,} to {max(counts):,}" if counts else "0",
     }
     return [
@@ -88,7 +88,7 @@ def _charts(experiments: Sequence[Experiment], folder: Path) -> list[tuple[str, 
 
 
 def _sheets(experiments: Sequence[Experiment], most: int) -> list[dict[str, Any]]:
-    """For each experiment after the first (or the only one): two lists of cards, or why there are none."""
+    """Cards of each experiment after the first, or of the only one; `missing`: the error if an image is missing."""
     if not most:
         return []
     pairs = [((experiments[0], other), (COLORS[0], color)) for other, color in zip(experiments[1:], COLORS[1:])]
@@ -113,5 +113,5 @@ def _number(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    """With a sign, and a minus as long as a plus is wide."""
+    """With a sign; the minus sign is as wide as the plus sign."""
     return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")

@@ -1,4 +1,4 @@
-"""The page that `dvc plots` fills, with its scripts inside: it draws without a network."""
+"""Template of the page of `dvc plots` with the scripts embedded: it works offline."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from dag.errors import UserError
 from dag.files import whole_file
 
 VEGA_LITE = "5.21"
-"""The newest of the version that DVC's templates are written in."""
+"""The newest Vega-Lite release of the major version that DVC's templates use."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -29,11 +29,11 @@ BUNDLE
 </body>
 </html>
 """
-"""DVC replaces what is in braces. Its own page loads three scripts from a server instead of `BUNDLE`."""
+"""DVC fills the fields in braces. Its own template loads three scripts from a CDN in place of `BUNDLE`."""
 
 
 def write_plots_page(dvc_folder: str | Path = ".dvc") -> Path:
-    """Write `plots.html` into DVC's folder and have DVC use it, for this checkout alone (`config.local`).
+    """Write `plots.html` into DVC's folder and set it as DVC's template, for this checkout only (`config.local`).
 
     Raises:
         UserError: no such folder.
@@ -51,5 +51,5 @@ def write_plots_page(dvc_folder: str | Path = ".dvc") -> Path:
         )
     settings: Any = Config(str(folder.resolve()))
     with settings.edit("local") as config:
-        config["plots"]["html_template"] = page.name  # DVC looks for it in its folder
+        config["plots"]["html_template"] = page.name  # relative to DVC's folder
     return page

@@ -1,4 +1,4 @@
-"""A study: changes of params.yaml, each run with several seeds as a DVC experiment."""
+"""Studies: changes of params.yaml, each run with several seeds as DVC experiments."""
 
 import subprocess
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ class Study(Block):
     """A study's file.
 
     Attributes:
-        seeds: every row runs once with each.
+        seeds: every row runs once per seed.
         settings: changes of params.yaml in all runs, by dotted key.
-        rows: changes of params.yaml by row; the first is what the others are compared with.
+        rows: changes of params.yaml by row, by dotted key; the first row is the baseline.
     """
 
     seeds: Annotated[list[Seed], Field(min_length=1)]
@@ -34,7 +34,7 @@ class Run:
     """One run of a study.
 
     Attributes:
-        experiment: its name in DVC, FILE-ROW-SEED.
+        experiment: name of the DVC experiment, FILE-ROW-SEED.
         changes: of params.yaml, by dotted key.
     """
 
@@ -48,7 +48,7 @@ def read_study(path: Path) -> Study:
     """Read a study's file.
 
     Raises:
-        UserError: no such file, not yaml, or not a study.
+        UserError: missing file, not yaml, or not a study.
     """
     from ruamel.yaml import YAML, YAMLError
 
@@ -60,18 +60,18 @@ def read_study(path: Path) -> Study:
         raise UserError("not yaml", where=path, got=error) from None
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise UserError(f"{place}: {fault['msg']}", where=path, got=fault["input"]) from None
+        key = ".".join(str(part) for part in fault["loc"])
+        raise UserError(f"{key}: {fault['msg']}", where=path, got=fault["input"]) from None
     if len(set(study.seeds)) < len(study.seeds):
-        raise UserError("one seed twice", where=path, got=study.seeds)
+        raise UserError("duplicate seed", where=path, got=study.seeds)
     return study
 
 
 def runs_of(study: Study, name: str) -> list[Run]:
-    """All runs, seed by seed, so that the first ones to end can already be compared.
+    """All runs, seed by seed, so that complete comparisons are available early.
 
     Args:
-        name: of the study, which the experiments' names begin with.
+        name: of the study, the prefix of the experiments' names.
     """
     return [
         Run(row, seed, f"{name}-{row}-{seed}", {"seed": seed, **study.settings, **changes})
@@ -81,10 +81,10 @@ def runs_of(study: Study, name: str) -> list[Run]:
 
 
 def check_runs(runs: list[Run], params: Path) -> None:
-    """Make sure that every run's params.yaml would be read.
+    """Check that every run's params.yaml is valid.
 
     Raises:
-        UserError: it has no such key, or not such a value; the experiment is named.
+        UserError: unknown key or invalid value; the message names the experiment.
     """
     from ruamel.yaml import YAML
 
@@ -97,39 +97,40 @@ def check_runs(runs: list[Run], params: Path) -> None:
             for name in blocks:
                 block = block.get(name) if isinstance(block, dict) else None
             if not isinstance(block, dict) or last not in block:
-                raise UserError("params.yaml has no such key", where=run.experiment, got=key)
+                raise UserError("unknown key of params.yaml", where=run.experiment, got=key)
             block[last] = value
         parse_params(_text(values), f"params.yaml of {run.experiment}")
 
 
 def queue_study(path: Path, params: Path = Path("params.yaml")) -> tuple[list[str], list[str]]:
-    """Queue the runs of a study that are neither done nor queued.
+    """Queue the runs of a study that are neither completed nor queued.
 
     Returns:
-        Names of the experiments that were queued, and of those that there were.
+        Names of the experiments that were queued, and of those that already existed.
 
     Raises:
-        UserError: as `read_study` and `check_runs`; DVC refuses one.
+        UserError: as `read_study` and `check_runs`, or DVC refuses a run.
     """
     from dvc.repo import Repo
 
     runs = runs_of(read_study(path), path.stem)
     check_runs(runs, params)
     with Repo(".") as repo:
-        there = {name for found in repo.experiments.ls(all_commits=True).values() for name, _ in found}
-        there |= {str(task["name"]) for task in repo.experiments.celery_queue.status() if task["status"] != "Failed"}
-    missing = [run for run in runs if run.experiment not in there]
+        existing = {name for listed in repo.experiments.ls(all_commits=True).values() for name, _ in listed}
+        existing |= {str(task["name"]) for task in repo.experiments.celery_queue.status() if task["status"] != "Failed"}
+    missing = [run for run in runs if run.experiment not in existing]
     for run in missing:
         changes = [part for key, value in run.changes.items() for part in ("-S", f"{key}={_text(value).strip()}")]
         command = ["dvc", "exp", "run", "--queue", "--name", run.experiment, *changes]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise UserError("DVC did not queue it", where=run.experiment, got=done.stderr.strip().splitlines()[-1])
-    return [run.experiment for run in missing], [run.experiment for run in runs if run.experiment in there]
+            error = done.stderr.strip().splitlines()[-1]
+            raise UserError("DVC did not queue the run", where=run.experiment, got=error)
+    return [run.experiment for run in missing], [run.experiment for run in runs if run.experiment in existing]
 
 
 def _text(value: Any) -> str:
-    """A value as json, which is yaml in one line."""
+    """A value as json, which is yaml on one line."""
     import json
 
     return json.dumps(value)

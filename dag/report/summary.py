@@ -1,4 +1,4 @@
-"""Metrics as tables in the terminal, and where to look further."""
+"""Metrics as tables in the terminal, and the locations of the pipeline's outputs."""
 
 from pathlib import Path
 
@@ -11,16 +11,20 @@ METRICS = ("AP", "AP50", "AP75", "AR")
 
 
 def print_metrics(metrics: dict[str, float | int | None], *, everything: bool) -> None:
-    """Print `dag.evaluation.evaluate_keypoints`' metrics, a row a stratum; without `everything` no single joints."""
+    """Print the metrics of `dag.evaluation.evaluate_keypoints`, one row per stratum.
+
+    Args:
+        everything: include the strata of single joints, and numbers of joints.
+    """
     from rich.console import Console
     from rich.table import Table
 
     groups: dict[str, dict[str, dict[str, float | int | None]]] = {}
     for name, value in metrics.items():
         group, _, rest = name.partition(".")
-        stratum, _, figure = rest.rpartition(".")
+        stratum, _, metric = rest.rpartition(".")
         if everything or not stratum.startswith("joint_"):
-            groups.setdefault(group if rest else "", {}).setdefault(stratum, {})[figure or group] = value
+            groups.setdefault(group if rest else "", {}).setdefault(stratum, {})[metric or group] = value
     console = Console()
     for group, strata in groups.items():
         table = Table(title=group or "keypoint metrics")
@@ -40,7 +44,7 @@ def _cell(value: float | int | None) -> str:
 
 
 def print_rows(title: str, header: list[str], rows: list[list[str]]) -> None:
-    """Print a table whose first two columns are words."""
+    """Print a table whose first two columns are text."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -54,7 +58,7 @@ def print_rows(title: str, header: list[str], rows: list[list[str]]) -> None:
 
 
 def print_summary() -> None:
-    """Print every protocol's metrics by output as a table, and where the pipeline's outputs are.
+    """Print a table of every protocol's metrics by output, and the locations of the pipeline's outputs.
 
     Raises:
         UserError: no protocol of params.yaml has been evaluated.

@@ -11,11 +11,11 @@ from dag.report.bootstrap import Counts, interval, metrics
 GROUPS = {
     "Poses": {
         "AP": "AP",
-        "AP50": "AP, right from OKS .50",
-        "AP75": "AP, right from OKS .75",
+        "AP50": "AP at OKS .50",
+        "AP75": "AP at OKS .75",
         "AR": "AR",
         "AP_M": "AP, persons of 32² to 96² pixels",
-        "AP_L": "AP, persons of more than 96² pixels",
+        "AP_L": "AP, persons of at least 96² pixels",
     },
     "Poses by occlusion and crowding": {
         "AP_occluded_none": "AP, no joint occluded",
@@ -29,14 +29,14 @@ GROUPS = {
         "AP_hard": "AP, hard",
     },
     "Joints of persons with a prediction": {"PCK_visible": "PCK, visible", "PCK_occluded": "PCK, occluded"},
-    "Errors, fraction of the joints of persons with a prediction (lower is better)": {
+    "Errors, ratio to the joints of persons with a prediction (lower is better)": {
         "jitter": "jitter",
         "inversion": "inversion",
         "swap": "swap",
         "miss": "miss",
     },
 }
-"""Metrics of the table, in its order, and what it calls them."""
+"""Metrics of the table by group, in order, and their labels."""
 
 Samples = Mapping[str, Float[np.ndarray, " B"]]
 
@@ -51,7 +51,7 @@ class Cell:
 
     @property
     def is_clear(self) -> bool:
-        """The interval does not hold 0."""
+        """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -60,9 +60,9 @@ class Row:
     """One metric of every experiment.
 
     Attributes:
-        numbers: number of persons or joints that it is computed from, for each experiment.
-        values: of each experiment.
-        differences: of each but the first: its value minus the first's.
+        numbers: number of persons or joints that it is computed from, by experiment.
+        values: by experiment.
+        differences: by experiment except the first: its value minus the first's.
     """
 
     metric: str
@@ -73,29 +73,29 @@ class Row:
 
 
 def table(counts: Sequence[Counts], samples: Sequence[Samples]) -> dict[str, list[Row]]:
-    """Rows by `GROUPS`; metrics without persons are left out.
+    """Rows by `GROUPS`; metrics without persons or joints are left out.
 
     Args:
-        samples: `resample` of `counts`: the n-th of every experiment is of the same images.
+        samples: of `resample(counts)`: the n-th sample of every experiment is of the same images.
     """
     whole = [metrics(one, np.ones(len(one.persons["AP"]))) for one in counts]
     rows = {
         group: [
             Row(metric, label, *_cells(metric, counts, whole, samples))
             for metric, label in labels.items()
-            if all(metric in found and not np.isnan(found[metric]) for found in whole)
+            if all(metric in values and not np.isnan(values[metric]) for values in whole)
         ]
         for group, labels in GROUPS.items()
     }
-    return {group: found for group, found in rows.items() if found}
+    return {group: lines for group, lines in rows.items() if lines}
 
 
 def _cells(
     metric: str, counts: Sequence[Counts], whole: Sequence[dict[str, float]], samples: Sequence[Samples]
 ) -> tuple[tuple[int, ...], tuple[Cell, ...], tuple[Cell, ...]]:
-    values = [Cell(found[metric], *interval(drawn[metric])) for found, drawn in zip(whole, samples)]
+    values = [Cell(point[metric], *interval(drawn[metric])) for point, drawn in zip(whole, samples)]
     differences = [
-        Cell(found[metric] - whole[0][metric], *interval(drawn[metric] - samples[0][metric]))
-        for found, drawn in zip(whole[1:], samples[1:])
+        Cell(point[metric] - whole[0][metric], *interval(drawn[metric] - samples[0][metric]))
+        for point, drawn in zip(whole[1:], samples[1:])
     ]
     return tuple(one.number(metric) for one in counts), tuple(values), tuple(differences)

@@ -1,1 +1,4 @@
-"""FiftyOne App: browsing annotations and predictions, reviewing relabelled joints. Only this package imports fiftyone."""
+"""FiftyOne App for browsing predictions and reviewing relabelled joints. The only package that imports fiftyone.
+
+Modules are imported one by one: several import fiftyone, which takes seconds and needs a running database.
+"""

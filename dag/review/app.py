@@ -1,4 +1,4 @@
-"""`dag-pose app`: own database, dataset and FiftyOne App on the loopback interface, until stopped."""
+"""Serves the FiftyOne App on 127.0.0.1 until it is interrupted: starts and stops the database and the App's server."""
 
 import json
 import os
@@ -36,25 +36,26 @@ def serve(
 ) -> None:
     """Serve annotations and predictions until SIGINT or SIGTERM; then stop the App and the database.
 
-    Nothing is written outside `state_dir`, nothing is sent anywhere, no browser is opened.
+    Writes only below `state_dir`, sends nothing over the network, opens no browser.
 
     Args:
-        persons_path: annotation table.
-        images_root: folder that `image_path` is relative to.
-        predictions_path: table of predictions; without them (None, or no such file yet) only annotations are shown.
-        annotated_path: annotations before relabelling, shown beside; left out when None.
-        split: of the annotations; all when None.
-        address, port: where the App listens.
-        database_port: of the database on 127.0.0.1; a free one when None.
-        ready: is called with the App's URL once it answers; None prints it.
+        persons_path: table of annotations.
+        images_root: folder that `image_path` of the annotations is relative to.
+        predictions_path: table of predictions; if None or missing, only annotations are shown.
+        annotated_path: table of the annotations before relabelling, shown in addition; None to omit them.
+        split: of the annotations; all splits if None.
+        address, port: of the App.
+        database_port: on 127.0.0.1; a free port if None.
+        ready: called with the App's URL as soon as it answers; None prints the URL.
 
     Raises:
-        UserError: bad input, a port that is taken (before anything is started), no mongod, or it runs already.
+        UserError: wrong input, a port is taken (checked before anything is started), mongod is missing, or the
+            project's App is running already.
     """
     if predictions_path is not None and not Path(predictions_path).exists():
-        print(f"no predictions yet ({predictions_path}): annotations only; `dvc repro` writes them", flush=True)
+        print(f"no predictions ({predictions_path}): only annotations are shown; run `dvc repro predict`", flush=True)
         predictions_path = None
-    inputs = {
+    arguments = {
         "loader": "instances",
         "persons": _absolute(persons_path),
         "images_root": _absolute(images_root),
@@ -62,17 +63,17 @@ def serve(
         "annotated": _absolute(annotated_path) if annotated_path else None,
         "split": split,
     }
-    _serve(
-        inputs, address=address, port=port, database_port=database_port, state_dir=state_dir, ready=ready or _print_url
-    )
+    where: dict[str, Any] = {"address": address, "port": port, "database_port": database_port}
+    _serve(arguments, **where, state_dir=state_dir, ready=ready or _print_url)
 
 
 def serve_experiments(
     experiments: Sequence[str], *, protocol: str | None, output: str | None, port: int, database_port: int | None
 ) -> None:
-    """As `serve`, for the predictions of two experiments (`dag.report.experiments.read_experiments`)."""
-    inputs = {"loader": "experiments", "experiments": list(experiments), "protocol": protocol, "output": output}
-    _serve(inputs, address="127.0.0.1", port=port, database_port=database_port, state_dir=".dag", ready=_print_url)
+    """As `serve`, of the predictions of two experiments (`dag.report.experiments.read_experiments`)."""
+    arguments = {"loader": "experiments", "experiments": list(experiments), "protocol": protocol, "output": output}
+    where: dict[str, Any] = {"address": "127.0.0.1", "port": port, "database_port": database_port}
+    _serve(arguments, **where, state_dir=".dag", ready=_print_url)
 
 
 def serve_review(
@@ -84,38 +85,45 @@ def serve_review(
     dataset: str,
     reviewer: str,
     split: str | None = None,
-    people: int = 2000,
+    max_persons: int = 2000,
     port: int = 5151,
     database_port: int | None = None,
     state_dir: str | Path = ".dag",
     ready: Callable[[str], None] | None = None,
 ) -> Collected:
-    """As `serve`, for pending proposals; a decision is on disk as soon as the App has saved it.
+    """As `serve`, of the review queue; every decision is on disk before the App reports it as saved.
 
-    Decisions of an interrupted run are collected first, those of this run at its end.
+    Decisions in the journal are collected into the reviews file at the start, and again at the end.
 
     Args:
-        queue_path: table of the relabel stage.
-        persons_path: annotations before relabelling.
-        reviews_path: file of decisions.
-        dataset: name of the journal in `state_dir`.
-        reviewer: name of the reviewer.
-        people: maximum number of persons, the least certain first.
+        queue_path: table of proposals of the relabel stage.
+        persons_path: table of the annotations before relabelling.
+        reviews_path: file of the decisions.
+        dataset: name of the data set; also of its journal in `state_dir`.
+        reviewer: name written into the decisions.
+        max_persons: maximum number of persons with queued joints, the least certain first.
 
     Raises:
-        UserError: as `serve`; a line of the reviews is malformed, or they cannot be written.
+        UserError: as `serve`; or a line of the reviews file is malformed, or the decisions cannot be written.
     """
     journal = journal_path(state_dir, dataset)
     check_writable(reviews_path, journal)
     collect(reviews_path, journal)
-    inputs = {"loader": "review", "queue": _absolute(queue_path), "persons": _absolute(persons_path)}
-    inputs |= {"images_root": _absolute(images_root), "reviews": _absolute(reviews_path), "journal": str(journal)}
-    inputs |= {"reviewer": reviewer, "split": split, "people": people}
+    arguments = {
+        "loader": "review",
+        "queue": _absolute(queue_path),
+        "persons": _absolute(persons_path),
+        "images_root": _absolute(images_root),
+        "reviews": _absolute(reviews_path),
+        "journal": str(journal),
+        "reviewer": reviewer,
+        "split": split,
+        "max_persons": max_persons,
+    }
     where: dict[str, Any] = {"address": "127.0.0.1", "port": port, "database_port": database_port}
+    page = "review?view=queue"
     try:
-        _serve(
-            inputs, **where, state_dir=state_dir, ready=ready or _print_url, page="review?view=queue", plugins=PLUGIN
-        )
+        _serve(arguments, **where, state_dir=state_dir, ready=ready or _print_url, page=page, plugins=PLUGIN)
     finally:
         collected = collect(reviews_path, journal)
     return collected
@@ -126,7 +134,7 @@ def _print_url(url: str) -> None:
 
 
 def _serve(
-    inputs: dict[str, Any],
+    arguments: dict[str, Any],
     *,
     address: str,
     port: int,
@@ -136,17 +144,18 @@ def _serve(
     page: str = "instances",
     plugins: Path | None = None,
 ) -> None:
+    """Serve the dataset that the server's loader builds from `arguments`, at the path `page` of the App."""
     check_port(address, port, "--port")
     log = Path(state_dir).resolve() / "fiftyone" / "app.log"
-    with _until_signal(), running_database(state_dir, database_port) as database:
+    with _until_interrupted(), running_database(state_dir, database_port) as database:
         variables = {**database.environment, **({"FIFTYONE_PLUGINS_DIR": str(plugins)} if plugins else {})}
-        arguments = {**inputs, "address": address, "port": port, "log": str(log), "mongod": database.pid}
+        arguments = {**arguments, "address": address, "port": port, "log": str(log), "mongod": database.pid}
         with _server(arguments, variables) as server:
             if not wait_for_port(address, port, server, START_SECONDS):
                 raise UserError("the App did not start", where=log, got=tail(log), do="see the log")
             ready(f"http://{address}:{port}/datasets/{page}")
             status = server.wait()
-        raise UserError("the App ended by itself", where=log, got=f"exit status {status}", do="see the log")
+        raise UserError("the App ended unexpectedly", where=log, got=f"exit status {status}", do="see the log")
 
 
 def _absolute(path: str | Path) -> str:
@@ -155,7 +164,7 @@ def _absolute(path: str | Path) -> str:
 
 @contextmanager
 def _server(arguments: dict, variables: dict[str, str]) -> Iterator[psutil.Popen]:
-    """The process that has loaded the dataset and serves the App; stopped, whatever it does, when the block ends."""
+    """The server process, after it has loaded the dataset; stopped when the block ends."""
     receive, report = os.pipe()
     text = json.dumps({**arguments, "report": report})
     process = psutil.Popen(
@@ -168,9 +177,9 @@ def _server(arguments: dict, variables: dict[str, str]) -> Iterator[psutil.Popen
     os.close(report)
     try:
         with os.fdopen(receive) as reports:
-            said = reports.readline().strip()
-        if said != "loaded":
-            raise UserError(said.removeprefix("error: ") or f"loading failed with exit status {process.wait()}")
+            line = reports.readline().strip()
+        if line != "loaded":
+            raise UserError(line.removeprefix("error: ") or f"loading failed with exit status {process.wait()}")
         yield process
     finally:
         stop(process, seconds=3.0)
@@ -178,21 +187,21 @@ def _server(arguments: dict, variables: dict[str, str]) -> Iterator[psutil.Popen
 
 
 @contextmanager
-def _until_signal() -> Iterator[None]:
-    """End the block on SIGINT or SIGTERM; further signals are ignored until everything is stopped."""
+def _until_interrupted() -> Iterator[None]:
+    """End the block without an error on SIGINT or SIGTERM; further signals are ignored until everything is stopped."""
 
-    def on_signal(number: int, frame: object) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)
+    def interrupt(number: int, frame: object) -> None:
+        for each in handlers:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, on_signal)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, interrupt)
     try:
         yield
     except KeyboardInterrupt:
         print("stopped", flush=True)
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

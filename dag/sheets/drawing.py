@@ -1,4 +1,4 @@
-"""Drawing of contact sheets: small images side by side, with captions."""
+"""Drawing of contact sheets: grids of small images with captions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,15 +10,20 @@ from jaxtyping import UInt8
 from dag.files import whole_file
 
 CAPTION = 16
+"""Height of a caption in pixels."""
+
 GREYS = (150, 205)
+
 BONE, VISIBLE, OCCLUDED = (40, 90, 255), (0, 200, 60), (255, 90, 0)
+"""RGB colours of bones, visible joints and occluded joints."""
+
 JPEG_QUALITY = 90
 
 
 def write_sheet(
     path: str | Path, tiles: Sequence[UInt8[np.ndarray, "H W 3"]], columns: int = 8, quality: int = JPEG_QUALITY
 ) -> None:
-    """Write RGB images of one size as a grid in a JPEG, whole or not at all."""
+    """Write RGB images of one size as a grid in a JPEG, atomically; `columns` is the maximum number of columns."""
     columns = min(columns, len(tiles))
     blank = np.full_like(tiles[0], 255)
     filled = [*tiles, *[blank] * (-len(tiles) % columns)]
@@ -30,13 +35,13 @@ def write_sheet(
 
 
 def checkerboard(width: int, height: int, side: int = 8) -> UInt8[np.ndarray, "height width 3"]:
-    """Grey squares, so that opacity shows."""
+    """Checkerboard of two greys with squares of `side` pixels: the background of semi-transparent images."""
     odd = (np.arange(height)[:, None] // side + np.arange(width) // side) % 2
     return np.repeat(np.where(odd, np.uint8(GREYS[0]), np.uint8(GREYS[1]))[..., None], 3, axis=2)
 
 
 def caption(tile: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "H W 3"]:
-    """The image with a line of text on white at its lower edge."""
+    """Draw a line of black text on white over the lower `CAPTION` pixels of an image, in place; returns the image."""
     tile[-CAPTION:] = 255
     origin = (3, tile.shape[0] - 4)
     return cv2.putText(tile, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""A image of what mask joints and instance paste do, for the documentation and for one's own pool."""
+"""Contact sheet of mask joints and instance paste: examples from a crop cache and an instance pool."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from dag.annotation import Source, Visibility
 from dag.augmentation.instances import Instances
-from dag.augmentation.occlusion import check_pool, mask_joints, paste_instance
+from dag.augmentation.occlusion import REFERENCE_HEIGHT, check_pool, mask_joints, paste_instance
 from dag.cache.shards import IGNORE_STRIDE, Crop, Shards
 from dag.errors import UserError
 from dag.geometry import inside_image
@@ -16,28 +16,28 @@ from dag.pool.pool import Pool
 from dag.sheets.cache import draw_crop
 from dag.sheets.drawing import caption, write_sheet
 
-# Sizes of `mask_joints` are meant for an input of this height (192 x 256).
-REFERENCE_HEIGHT = 256
 MIN_VISIBLE = 0.8
-# A page of documentation is small.
+"""Minimum fraction of visible joints of a person that is drawn."""
+
+# The documentation has such a sheet: a small file.
 JPEG_QUALITY = 75
 
 
-def write_occlusion_sheet(path: str | Path, cache: str | Path, pool: str | Path, *, people: int, seed: int) -> None:
-    """Draw people of a crop cache clean, with masked joints, with a pasted instance, and with both, one row each.
+def write_occlusion_sheet(path: str | Path, cache: str | Path, pool: str | Path, *, persons: int, seed: int) -> None:
+    """Draw persons of a crop cache clean, with masked joints, with a pasted instance and with both, one row each.
 
-    Instances are spread evenly over those in the cache whose joints are mostly visible. The image is what the network
-    sees, joints as `draw_crop` draws them.
+    Persons are chosen at even intervals among those of the cache whose joints are mostly visible. Images are network
+    inputs with labels as in `draw_crop`.
 
     Args:
         path: the JPEG to write.
         cache: folder of the crop cache.
-        pool: cut-out people.
-        people: rows.
-        seed: with the person id, decides everything.
+        pool: the pool file.
+        persons: maximum number of persons.
+        seed: of the occlusion, with the person id.
 
     Raises:
-        UserError: no cache, an empty pool, or no person who is mostly visible.
+        UserError: no cache, an empty pool, or no person whose joints are mostly visible.
     """
     shards, cutouts = Shards(cache), Pool(pool)
     check_pool(cutouts)
@@ -45,7 +45,7 @@ def write_occlusion_sheet(path: str | Path, cache: str | Path, pool: str | Path,
     crops = [crop for crop in crops if (crop.visibility[0] == Visibility.VISIBLE).mean() >= MIN_VISIBLE]
     if not crops:
         raise UserError("no person is mostly visible", where=cache, do="build a cache of more persons")
-    chosen = np.unique(np.linspace(0, len(crops) - 1, min(people, len(crops))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(crops) - 1, min(persons, len(crops))).round().astype(int))
     tiles = []
     for number, crop in zip(chosen, [crops[number] for number in chosen]):
         rng = np.random.default_rng((seed, crop.person_id))
@@ -59,6 +59,7 @@ def write_occlusion_sheet(path: str | Path, cache: str | Path, pool: str | Path,
 def _occluded(
     crop: Crop, other_image: UInt8[np.ndarray, "H W 3"], pool: Pool, rng: np.random.Generator
 ) -> dict[str, Crop]:
+    """The clean crop and its occluded versions, by caption."""
     scale = crop.image.shape[0] / REFERENCE_HEIGHT
     source = np.where(crop.visibility > 0, np.int8(Source.ANNOTATED), np.int8(Source.NONE))
     clean = crop.image, Instances(crop.keypoints_xy, crop.visibility, source, crop.occluder)
@@ -69,16 +70,16 @@ def _occluded(
         name: replace(
             crop,
             image=image,
-            keypoints_xy=everyone.keypoints_xy,
-            visibility=everyone.visibility,
-            occluder=everyone.occluder,
+            keypoints_xy=instances.keypoints_xy,
+            visibility=instances.visibility,
+            occluder=instances.occluder,
         )
-        for name, (image, everyone) in images.items()
+        for name, (image, instances) in images.items()
     }
 
 
 def _input(crop: Crop, input_wh: tuple[int, int]) -> Crop:
-    """The middle of the canvas, which is the network's input; joints outside become unlabelled."""
+    """The middle of the canvas, which is the network input; joints outside become unlabelled."""
     width, height = input_wh
     left, top = (crop.image.shape[1] - width) // 2, (crop.image.shape[0] - height) // 2
     xy = crop.keypoints_xy.astype(float) - (left, top)

@@ -16,7 +16,7 @@ import pytest
 from dag.annotation import read_annotations, write_annotations
 from dag.cache.build import write_cache
 from dag.cache.shards import Shards
-from dag.cache.tasks import MADE_BY, make_shard
+from dag.cache.tasks import MADE_BY, render_shard
 from dag.errors import UserError
 from dag.parallel import Workers
 from dag.pool.pool import write_pool
@@ -266,7 +266,7 @@ def test_no_room_is_one_line_and_leaves_nothing(tmp_path: Path, workers: int) ->
     [line] = [line for line in done.stderr.splitlines() if "shards:" not in line and line]
     assert re.fullmatch(
         r"error: \S+/\.cache\.partial/train-0000\d\.arrow: cannot write: expected 470400 bytes, "
-        r"got \d+ bytes free \(.*File too large.*\); make room, or lower cache.variants",
+        r"got \d+ bytes free \(.*File too large.*\); free disk space, or lower cache.variants",
         line,
     ), line
     names = {path.name for path in tmp_path.iterdir()}
@@ -283,7 +283,7 @@ def _params(workers: int) -> str:
 def test_a_cache_that_cannot_fit_is_refused_before_any_work(tmp_path: Path) -> None:
     make_toy_set(tmp_path)
     shutil.rmtree(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"cannot write: expected \d{17,} bytes, got \d+ bytes free .*make room"):
+    with pytest.raises(UserError, match=r"cannot write: expected \d{17,} bytes, got \d+ bytes free .*free disk space"):
         _cache(tmp_path, "cache", variants=10**12)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotations.parquet", "pool.arrow"]
 
@@ -291,8 +291,8 @@ def test_a_cache_that_cannot_fit_is_refused_before_any_work(tmp_path: Path) -> N
 def test_a_worker_with_other_code_is_refused(toy: Path) -> None:
     stale = {**MADE_BY, "code": "0"}
     with pytest.raises(UserError, match=r"a worker has other code or libraries: .*; restart the cluster's workers"):
-        make_shard(
-            toy / "x", pa.table({}), np.zeros(0, int), {}, root=toy, pool_path=None, render={}, digest="", made_by=stale
+        render_shard(
+            toy / "x", pa.table({}), np.zeros(0, int), {}, root=toy, pool_path=None, render={}, key="", made_by=stale
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dag.cache.shards import MANIFEST, Crop, Shards, check_shards, is_sound, write_shard
+from dag.cache.shards import MANIFEST, Crop, Shards, check_shards, is_intact, write_shard
 from dag.errors import UserError
 
 
@@ -76,7 +76,7 @@ def test_two_may_write_one_shard(tmp_path: Path) -> None:
 
     entry = write_shard(tmp_path / "x", crops())
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
-    assert is_sound(tmp_path, entry)
+    assert is_intact(tmp_path, entry)
 
 
 def test_any_changed_byte_is_found(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_any_changed_byte_is_found(tmp_path: Path) -> None:
     content = path.read_bytes()
     for place in (0, len(content) // 3, len(content) - 1):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert is_sound(tmp_path / "cache", first)
-        assert not is_sound(tmp_path / "cache", second)
+        assert is_intact(tmp_path / "cache", first)
+        assert not is_intact(tmp_path / "cache", second)
         with pytest.raises(UserError, match=r"damaged shards: got train-00001\.arrow; run `dvc repro cache`"):
             check_shards(tmp_path / "cache")
     path.unlink()
@@ -151,7 +151,7 @@ def test_shard_of_another_cache_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     folder = tmp_path / "cache"
     (folder / "train-00000.arrow").write_bytes((folder / "train-00001.arrow").read_bytes())
-    with pytest.raises(UserError, match=r"train-00000\.arrow: another shard: expected \d+ bytes and 3 instances, got"):
+    with pytest.raises(UserError, match=r"train-00000\.arrow: shard of another cache: expected \d+ bytes and 3 instances, got"):
         Shards(folder).crop(0, 0)
 
 

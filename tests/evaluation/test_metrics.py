@@ -1,4 +1,4 @@
-"""All metrics of an evaluation, and the headline of a protocol."""
+"""All metrics of an evaluation, and the headline metrics of a protocol."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tables of plots against worked answers, and the charts that DVC draws of them."""
+"""Data of plots against worked answers, and the charts that DVC draws from them."""
 
 import json
 from pathlib import Path
@@ -44,9 +44,9 @@ def test_precision_recall_averages_to_ap():
     assert [record["recall"] for record in records[:101]] == [round(step / 100, 2) for step in range(101)]
 
 
-def test_occlusion_is_that_of_the_strata():
+def test_occlusion_is_the_ap_of_the_strata():
     gt, results = toy()
-    strata = all_metrics(Evaluation(gt, results, COCO17))["strata"]
+    strata = all_metrics(Evaluation(gt, results, COCO17))["persons"]
     records = {record["occluded"]: record for record in occlusion(Evaluation(gt, results, COCO17))}
     assert sum(record["instances"] for record in records.values()) == gt.evaluated.sum()
     assert records["up to 1/3"]["AP"] == pytest.approx(strata["occluded_third"]["AP"], abs=1e-5)
@@ -105,21 +105,21 @@ def test_files_have_all_outputs_and_flat_records_of_one_kind(tmp_path):
     before = (tmp_path / "plots/joints.json").read_bytes()
     results.keypoints_xy[:] = np.nan
     with pytest.raises(ValueError, match=r"JSON compliant|NaN"):
-        write_plots(tmp_path / "plots", {"graph": evaluation})
+        write_plots(tmp_path / "plots", {"graph": Evaluation(gt, results, CROWDPOSE14)})
     assert (tmp_path / "plots/joints.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["plots"]
 
 
 @pytest.mark.parametrize("name", EVALUATION)
-def test_charts_tell_experiments_and_outputs_apart(name):
+def test_charts_distinguish_experiments_and_outputs(name):
     gt, results = toy()
     other = predict(people(COCO17, 40), 0.3)
     both = {"first": results, "second": results_of(other, COCO17)}
     records = [
         {"rev": rev, "output": output, **record}
-        for rev, found in both.items()
+        for rev, predicted in both.items()
         for output in ("heatmap", "graph")
-        for record in plot_tables(Evaluation(gt, found, COCO17))[name]
+        for record in plot_tables(Evaluation(gt, predicted, COCO17))[name]
     ]
     svg = draw(CHARTS / f"{name}.json", records, list(both))
     assert all(f">{word}<" in svg for word in ("first", "second", "heatmap", "graph"))
@@ -133,7 +133,7 @@ RELABELLING = {
 
 
 @pytest.mark.parametrize("name", RELABELLING)
-def test_charts_of_relabelling_tell_experiments_apart(name):
+def test_charts_of_relabelling_distinguish_experiments(name):
     names = ["first", "second"]
     records = [{"rev": rev, **row} for rev in names for row in RELABELLING[name]]
     svg = draw(CHARTS / f"{name}.json", records, names)

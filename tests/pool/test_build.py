@@ -130,7 +130,7 @@ def test_same_bytes_for_any_number_of_workers(tmp_path, root):
         first, *rest = [(tmp_path / f"{workers}.{kind}").read_bytes() for workers in (0, 1, 2)]
         assert all(bytes_ == first for bytes_ in rest)
     assert len(Pool(tmp_path / "2.arrow")) == 6
-    assert Pool(tmp_path / "2.arrow").rejected == {"truncated at the photo's border": 5}
+    assert Pool(tmp_path / "2.arrow").rejected == {"truncated at the image border": 5}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -172,7 +172,7 @@ def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
     rows = [on(1, standing(1, 60, is_crowd=True)), on(2, standing(2, 60, 58)), on(3, standing(3, 60, 58))]
     done = stage(tmp_path, rows, root)
     assert done.returncode == 0, done.stderr
-    assert "warning: the instance pool is empty; of 3 people rejected:" in done.stderr
+    assert "warning: the instance pool is empty; 3 persons rejected:" in done.stderr
     assert "'crowd': 1" in done.stderr
     pool = Pool(tmp_path / "pool.arrow")
     assert len(pool) == 0
@@ -183,7 +183,7 @@ def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
         check_pool(pool)
     assert str(error.value) == (
         f"{tmp_path}/pool.arrow: the instance pool is empty: got 3 persons rejected (crowd: 1, "
-        "truncated at the photo's border: 2); loosen `pool` in params.yaml or set cache.paste_instance.p to 0"
+        "truncated at the image border: 2); loosen `pool` in params.yaml or set cache.paste_instance.p to 0"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dag.masks import PartMap, decode_mask
 from dag.parsing.mask_parser import MaskParser
-from dag.pool.quality import Quality, Rejection, measured, promised, rejection, soft_alpha, write_quality
+from dag.pool.quality import Quality, Rejection, measured_quality, quality_bound, rejection, soft_alpha, write_quality
 from dag.skeleton import COCO17, Skeleton
 from tests.standing import HEIGHT, JOINTS, WIDTH, outline, standing
 
@@ -23,7 +23,7 @@ GOOD = Quality(1, "a.png", height=100.0, visible_joints=12, occlusion_ratio=0.0)
 def by_masks(person, *others):
     image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     [parsed] = MaskParser().parse(image, [person, *others], [0])
-    return measured(person, parsed, COCO17)
+    return measured_quality(person, parsed, COCO17)
 
 
 def test_a_whole_person_is_perfect():
@@ -36,27 +36,27 @@ def test_a_whole_person_is_perfect():
 
 def test_hidden_joints_count_unless_the_person_hides_them_itself():
     limb_hidden = standing(1, 60, visibility={9: 1, 13: 1})
-    assert promised(limb_hidden, COCO17).occlusion_ratio == 0
+    assert quality_bound(limb_hidden, COCO17).occlusion_ratio == 0
     assert by_masks(limb_hidden).occlusion_ratio == 0
     without_legs = outline(60, 25)
     without_legs[25 + 100 :] = False
     occluded = standing(1, 60, mask=without_legs, visibility={13: 1, 14: 1, 15: 0, 16: 0})
-    assert promised(occluded, COCO17).occlusion_ratio == 2 / 17
+    assert quality_bound(occluded, COCO17).occlusion_ratio == 2 / 17
     assert by_masks(occluded).occlusion_ratio == 4 / 17
 
 
 def test_a_face_may_look_away_but_limbs_may_not_be_missing():
-    assert promised(standing(1, 60, visibility=dict.fromkeys(range(5), 0)), COCO17).occlusion_ratio == 0
-    assert promised(standing(1, 60, visibility={15: 0, 16: 0}), COCO17).occlusion_ratio == 2 / 17
+    assert quality_bound(standing(1, 60, visibility=dict.fromkeys(range(5), 0)), COCO17).occlusion_ratio == 0
+    assert quality_bound(standing(1, 60, visibility={15: 0, 16: 0}), COCO17).occlusion_ratio == 2 / 17
 
 
 def test_limbs_of_other_names_mean_nothing():
     names = tuple(f"point {number}" for number in range(17))
     points = Skeleton(name="points", joints=names, pairs=(), bones=(), sigmas=(0.1,) * 17)
     faceless = standing(1, 60, visibility=dict.fromkeys(range(8), 0) | {15: 1})
-    assert promised(faceless, points).occlusion_ratio == 0
+    assert quality_bound(faceless, points).occlusion_ratio == 0
     image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
-    quality = measured(faceless, MaskParser().parse(image, [faceless], [0])[0], points)
+    quality = measured_quality(faceless, MaskParser().parse(image, [faceless], [0])[0], points)
     assert (quality.occlusion_ratio, quality.joints_inside, quality.visible_joints) == (0, 1, 8)
 
 
@@ -64,13 +64,13 @@ def test_every_figure_of_every_row_is_written(tmp_path):
     rows = [
         by_masks(standing(1, 60)),
         replace(GOOD, person_id=2, rejection=Rejection.TRUNCATED, border_ratio=0.5),
-        replace(promised(standing(3, 60), COCO17), rejection=Rejection.CROWD),
+        replace(quality_bound(standing(3, 60), COCO17), rejection=Rejection.CROWD),
     ]
     write_quality(tmp_path / "quality.parquet", rows)
     table = pq.read_table(tmp_path / "quality.parquet")
     assert table.column_names == [field.name for field in fields(Quality)]
     assert table.to_pylist() == [vars(row) for row in rows]
-    assert table["rejection"].to_pylist() == [None, "truncated at the photo's border", "crowd"]
+    assert table["rejection"].to_pylist() == [None, "truncated at the image border", "crowd"]
     assert table["mask_iou"].to_pylist() == [1.0, None, None]
     write_quality(tmp_path / "nobody.parquet", [])
     assert pq.read_table(tmp_path / "nobody.parquet").schema == table.schema
@@ -105,13 +105,13 @@ def test_mask_iou_counts_what_lies_outside_the_window():
     annotated = decode_mask(person)
     half = annotated[:, :90]
     parsed = PartMap(0, 0, half.astype(np.uint8), 0.0)
-    assert measured(person, parsed, COCO17).mask_iou == half.sum() / annotated.sum()
+    assert measured_quality(person, parsed, COCO17).mask_iou == half.sum() / annotated.sum()
     unmasked = replace(person, segmentation=None)
-    assert measured(unmasked, parsed, COCO17).mask_iou is None
+    assert measured_quality(unmasked, parsed, COCO17).mask_iou is None
 
 
 def test_nothing_found_is_measured_too():
-    quality = measured(standing(1, 60), PartMap(0, 0, np.zeros((1, 1), dtype=np.uint8), 0.0), COCO17)
+    quality = measured_quality(standing(1, 60), PartMap(0, 0, np.zeros((1, 1), dtype=np.uint8), 0.0), COCO17)
     assert (quality.height, quality.joints_inside, quality.mask_iou) == (0, 0, 0)
     assert rejection(quality, **LIMITS) is Rejection.TOO_SMALL
 

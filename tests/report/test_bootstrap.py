@@ -1,4 +1,4 @@
-"""Metrics of resampled images: as the evaluation's own, and intervals as statistics tells them."""
+"""Bootstrap over images: metrics equal to the evaluation's own, and intervals of a known case."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def toy(error: float = 0.1, seed: int = 0) -> tuple[GroundTruth, Results]:
 
 
 @pytest.mark.parametrize("boxes", ["own", "detected"])
-def test_weights_of_1_give_the_figures_themselves(boxes):
+def test_weights_of_1_give_the_headline_metrics(boxes):
     gt, results = toy()
     gt = replace(gt, crowd_index=np.linspace(0, 1, COUNT), visibility=gt.visibility.copy())
     gt.visibility[1] = 0
@@ -30,16 +30,16 @@ def test_weights_of_1_give_the_figures_themselves(boxes):
     if boxes == "detected":
         results = replace(results, person_id=np.full(len(results), -1))
     counts = count(Evaluation(gt, results, COCO17), all_images([Evaluation(gt, results, COCO17)]))
-    found = metrics(counts, np.ones(COUNT // 2))
+    resampled = metrics(counts, np.ones(COUNT // 2))
     expected = headline(all_metrics(Evaluation(gt, results, COCO17)))
-    assert {"AP_easy", "AP_hard", "AP_most_occluded", "PCK_occluded", "swap", "AR_L"} <= set(found) & set(expected)
-    both = sorted(set(found) & set(expected))
-    assert [found[name] for name in both] == pytest.approx([expected[name] for name in both], abs=1e-14)
+    assert {"AP_easy", "AP_hard", "AP_most_occluded", "PCK_occluded", "swap", "AR_L"} <= set(resampled) & set(expected)
+    both = sorted(set(resampled) & set(expected))
+    assert [resampled[name] for name in both] == pytest.approx([expected[name] for name in both], abs=1e-14)
     assert (counts.number("AP"), counts.number("AP50"), counts.number("AR")) == (COUNT - 1,) * 3
 
 
-def test_weights_are_photographs_drawn_again():
-    """An image of weight 2 is as good as the image and its copy."""
+def test_weights_are_copies_of_images():
+    """An image of weight 2 equals the image and its copy."""
     gt, results = toy()
     weights = np.random.default_rng(3).integers(0, 3, COUNT // 2)
     drawn = np.repeat(np.arange(COUNT // 2), weights)
@@ -49,13 +49,13 @@ def test_weights_are_photographs_drawn_again():
     again = [replace(persons[k], image_id=int(c), person_id=n) for n, (c, k) in enumerate(rows)]
     copied = replace(results.take(chosen), image_id=copies, person_id=np.arange(len(rows)))
     expected = headline(all_metrics(Evaluation(ground_truth_of(again, COCO17), copied, COCO17)))
-    found = metrics(count(Evaluation(gt, results, COCO17), gt.image_ids), weights.astype(float))
+    resampled = metrics(count(Evaluation(gt, results, COCO17), gt.image_ids), weights.astype(float))
     names = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "PCK_visible", "PCK_occluded", "jitter", "miss")
-    assert [found[name] for name in names] == pytest.approx([expected[name] for name in names], abs=1e-12)
+    assert [resampled[name] for name in names] == pytest.approx([expected[name] for name in names], abs=1e-12)
 
 
-def test_interval_covers_a_known_case_and_is_the_seeds():
-    """Half of the people are exactly right, one to an image: AR is a share, its interval that of a proportion."""
+def test_interval_of_a_proportion_and_reproducible_by_seed():
+    """Half of the persons, one per image, are predicted exactly: AR is a proportion, with a known interval."""
     persons = [replace(one, image_id=number) for number, one in enumerate(people(COCO17, 400))]
     gt, results = ground_truth_of(persons, COCO17), results_of(predict(persons[:200], 0.0), COCO17)
     counts = count(Evaluation(gt, results, COCO17), gt.image_ids)

@@ -1,4 +1,4 @@
-"""The report: its numbers, its page in a browser without a network, and what it says of bad input."""
+"""The report: its numbers, its page in a browser without a network, and its errors."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from dag.evaluation.metrics import all_metrics, headline
 from dag.prediction import write_predictions
 from dag.report import write_report
 from dag.report.cards import extremes
-from dag.report.experiments import different_rows, read_experiments
+from dag.report.experiments import different_annotations, read_experiments
 from dag.report.plots_page import write_plots_page
 from dag.skeleton import COCO17, CROWDPOSE14
 from tests.imports import ROOT
@@ -34,12 +34,12 @@ COUNT = 60
 CHARTS = ROOT / ".dvc/plots"
 PARAMS = """
 error: 0.2
-datasets: {toy: {root: photos}}
+datasets: {toy: {root: images}}
 evaluate:
   output: graph
   protocols:
-    toy_val: {dataset: toy, split: val, annotations: data/annotations/toy.parquet, boxes: data/annotations/toy.parquet}
-    toy_test: {dataset: toy, split: test, annotations: data/annotations/toy.parquet, boxes: data/annotations/toy.parquet}
+    toy_val: {dataset: toy, split: val, annotations: data/toy.parquet, boxes: data/toy.parquet}
+    toy_test: {dataset: toy, split: test, annotations: data/toy.parquet, boxes: data/toy.parquet}
 """
 STAGES = """
 stages:
@@ -47,8 +47,8 @@ stages:
     foreach: ${evaluate.protocols}
     do:
       cmd: >-
-        python predict.py --protocol ${key} --annotations ${item.annotations} --images data/images/${item.dataset}.parquet
-        --boxes ${item.boxes} --out predictions/${key}
+        python predict.py --protocol ${key} --annotations ${item.annotations}
+        --images data/images/${item.dataset}.parquet --boxes ${item.boxes} --out predictions/${key}
       params: [error]
       deps: [predict.py]
       outs: ["predictions/${key}"]
@@ -103,11 +103,11 @@ def run(folder: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of DVC's: branch main with an error of .2, experiment `better` with .1, tag `other-rows`."""
+    """A DVC project: branch main with an error of .2, experiment `better` with .1, tag `other-annotations`."""
     folder = tmp_path_factory.mktemp("report") / "project"
-    (folder / "data/annotations").mkdir(parents=True)
+    (folder / "data").mkdir(parents=True)
     shutil.copytree(CHARTS, folder / ".dvc/plots")
-    write_annotations(folder / "data/annotations/toy.parquet", people(COCO17, COUNT), COCO17)
+    write_annotations(folder / "data/toy.parquet", people(COCO17, COUNT), COCO17)
     plots = [
         f"      - plots/{name}.json: {{cache: false, template: {name}, x: {x}, y: {y}}}\n"
         for name, (x, y) in PROPERTIES.items()
@@ -116,11 +116,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "dvc.yaml").write_text(STAGES + "".join(plots))
     (folder / "predict.py").write_text(PREDICT)
     (folder / "evaluate.py").write_text(EVALUATE)
-    (folder / ".gitignore").write_text("/photos/\n/predictions/\n/dvc_plots/\n")
-    (folder / "photos").mkdir()
+    (folder / ".gitignore").write_text("/images/\n/predictions/\n/dvc_plots/\n")
+    (folder / "images").mkdir()
     rng = np.random.default_rng(0)
     for number in range(COUNT // 2):
-        cv2.imwrite(str(folder / f"photos/{number}.jpg"), rng.integers(0, 256, (400, 400, 3), dtype=np.uint8))
+        cv2.imwrite(str(folder / f"images/{number}.jpg"), rng.integers(0, 256, (400, 400, 3), dtype=np.uint8))
     git = ("git", "-c", "user.name=toy", "-c", "user.email=toy@localhost", "-c", "commit.gpgsign=false")
     run(folder, "git", "init", "--quiet", "--initial-branch=main")
     (folder / ".dvc/config").write_text("[core]\n    analytics = false\n")
@@ -128,9 +128,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "dvc", "repro", "--quiet")
     run(folder, "git", "add", ".")
     run(folder, *git, "commit", "--quiet", "--message", "main")
-    write_annotations(folder / "data/annotations/toy.parquet", moved(3), COCO17)
-    run(folder, *git, "commit", "--quiet", "--all", "--message", "other rows")
-    run(folder, "git", "tag", "other-rows")
+    write_annotations(folder / "data/toy.parquet", moved(3), COCO17)
+    run(folder, *git, "commit", "--quiet", "--all", "--message", "other annotations")
+    run(folder, "git", "tag", "other-annotations")
     run(folder, "git", "reset", "--quiet", "--hard", "HEAD~1")
     (folder / "params.yaml").write_text(PARAMS.replace("error: 0.2", "error: 0.1"))
     run(folder, "dvc", "repro", "--quiet")
@@ -139,14 +139,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def moved(count: int) -> list:
-    """The people, some of them moved."""
+    """Annotations of the project, `count` of them moved by a pixel."""
     persons = people(COCO17, COUNT)
     return [replace(one, keypoints_xy=one.keypoints_xy + (number < count)) for number, one in enumerate(persons)]
 
 
 @contextmanager
 def browser() -> Iterator[tuple[Any, list[str]]]:
-    """A page of a headless Chromium that reaches nothing but files, and what it complains of."""
+    """A page of a headless Chromium that loads only files, and its error messages."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
@@ -164,19 +164,19 @@ def browser() -> Iterator[tuple[Any, list[str]]]:
             chromium.close()
 
 
-def test_who_is_shown():
+def test_persons_whose_oks_changed_most():
     before, after = np.array([0.5, 0.5, np.nan, 0.1, 0.9]), np.array([0.6, 0.5, np.nan, 0.9, 0.2])
     assert extremes([before, after], 12) == ([3, 0], [4])
     assert extremes([before, after], 1) == ([3], [4])
     assert extremes([before], 2) == ([4, 0], [3, 1])
 
 
-def test_rows_that_differ():
+def test_number_of_different_annotations():
     first = ground_truth_of(people(COCO17, COUNT), COCO17)
-    assert different_rows(first, first) == 0
-    assert different_rows(first, ground_truth_of(moved(3), COCO17)) == 3
-    assert different_rows(first, ground_truth_of(people(COCO17, COUNT - 2)[::-1], COCO17)) == 2
-    assert different_rows(first, ground_truth_of(people(COCO17, COUNT, first_id=3), COCO17)) > COUNT - 3
+    assert different_annotations(first, first) == 0
+    assert different_annotations(first, ground_truth_of(moved(3), COCO17)) == 3
+    assert different_annotations(first, ground_truth_of(people(COCO17, COUNT - 2)[::-1], COCO17)) == 2
+    assert different_annotations(first, ground_truth_of(people(COCO17, COUNT, first_id=3), COCO17)) > COUNT - 3
 
 
 def test_page_compares_experiments_without_a_network(project, tmp_path, monkeypatch):
@@ -217,11 +217,11 @@ def test_page_of_the_workspace_has_its_best_and_worst(project, tmp_path, monkeyp
     assert write_report(out=tmp_path / "other.html", people=0, resamples=5, seed=2).read_text() != text
 
 
-def test_missing_photographs_leave_out_the_sheet_alone(project, tmp_path, monkeypatch):
-    shutil.copytree(project, tmp_path / "copy", ignore=shutil.ignore_patterns("photos", "cache"))
+def test_missing_images_leave_out_the_cards_only(project, tmp_path, monkeypatch):
+    shutil.copytree(project, tmp_path / "copy", ignore=shutil.ignore_patterns("images", "cache"))
     monkeypatch.chdir(tmp_path / "copy")
     text = write_report(out="report.html", people=2, resamples=5).read_text()
-    assert re.search(r"No persons are shown, an image is missing: photos/\d+.jpg: missing or unreadable", text)
+    assert re.search(r"No persons are drawn: an image is missing: images/\d+.jpg: missing or unreadable", text)
     assert text.count("<svg") == 5
     assert "<img" not in text
 
@@ -244,26 +244,26 @@ def test_dvc_draws_its_plots_without_a_network(project):
     ("arguments", "text"),
     [
         (
-            {"experiments": ["nobody"]},
+            {"experiments": ["unknown"]},
             r"^unknown experiment: expected a commit, a folder with predictions.parquet, or one of workspace, better, "
-            r"main, other-rows, got 'nobody'$",
+            r"main, other-annotations, got 'unknown'$",
         ),
-        ({"experiments": ["better", "better"]}, "^one experiment twice: expected different ones, got better$"),
-        ({"experiments": ["main", "HEAD"]}, r"^one experiment twice: .* got main and HEAD, both [0-9a-f]{7}$"),
-        ({"experiments": ["photos"]}, "^photos: no predictions in this folder: expected predictions.parquet$"),
+        ({"experiments": ["better", "better"]}, "^duplicate experiment: expected different experiments, got better$"),
+        ({"experiments": ["main", "HEAD"]}, r"^duplicate experiment: .* got main and HEAD, both [0-9a-f]{7}$"),
+        ({"experiments": ["images"]}, "^images: no predictions in this folder: expected predictions.parquet$"),
         (
             {"experiments": ["main"], "protocol": "coco_val"},
-            "^main: no such protocol: expected one of toy_val, toy_test, got 'coco_val'$",
+            "^main: unknown protocol: expected one of toy_val, toy_test, got 'coco_val'$",
         ),
         ({"experiments": ["main"], "protocol": "toy_test"}, "^main, toy_test: no evaluated persons"),
         (
             {"experiments": ["main"], "output": "graph"},
-            "^main: no such output: expected one of heatmap, mean_pose, got 'graph'$",
+            "^main: unknown output: expected one of heatmap, mean_pose, got 'graph'$",
         ),
         (
-            {"experiments": ["main", "other-rows"]},
-            "^other-rows, toy_val: evaluated on different annotations than main: expected the same persons, got 3 of 60 and 60 "
-            "that differ; evaluate both on the same annotations$",
+            {"experiments": ["main", "other-annotations"]},
+            "^other-annotations, toy_val: evaluated on different annotations than main: expected the same persons, "
+            "got 3 of 60 and 60 that differ; evaluate both on the same annotations$",
         ),
         ({"experiments": list("abcdefgh")}, "^too many experiments: expected at most 7, got 8$"),
         ({"charts": "nowhere"}, "^nowhere/precision_recall.json: no such chart; run dag-pose in the project's root$"),
@@ -276,13 +276,13 @@ def test_errors_are_one_line_and_write_nothing(project, tmp_path, monkeypatch, a
     assert not list(tmp_path.iterdir())
 
 
-def test_predictions_that_are_not_there(project, tmp_path, monkeypatch):
+def test_missing_predictions(project, tmp_path, monkeypatch):
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
     shutil.rmtree(copy / ".dvc/cache")
     shutil.rmtree(copy / "predictions")
     monkeypatch.chdir(copy)
-    with pytest.raises(UserError, match=r"^workspace: no predictions of toy_val; `dvc repro evaluate` makes them$"):
+    with pytest.raises(UserError, match=r"^workspace: no predictions of toy_val; run `dvc repro predict`$"):
         write_report(out="report.html")
     text = r"^predictions/toy_val/predictions.parquet of better: not in DVC's cache; `dvc fetch` it, or `dvc exp apply"
     with pytest.raises(UserError, match=text):
@@ -303,7 +303,7 @@ def test_plots_page_needs_a_project(tmp_path):
 def test_folders_of_predictions(project, tmp_path, monkeypatch):
     monkeypatch.chdir(project)
     write_predictions(tmp_path / "predictions.parquet", [], CROWDPOSE14)
-    with pytest.raises(UserError, match=r"another skeleton: expected coco17, got crowdpose14$"):
+    with pytest.raises(UserError, match=r"different skeleton: expected coco17, got crowdpose14$"):
         write_report([str(tmp_path)])
     write_predictions(tmp_path / "predictions.parquet", [], COCO17)
     with pytest.raises(UserError, match=r", toy_val: no predictions$"):

@@ -1,4 +1,4 @@
-"""Studies: which runs they are, what they come to, and what is refused."""
+"""Studies: their runs, their results, and errors."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from dag.report.studies import Study, check_runs, read_study, runs_of
 from dag.report.study_page import spread, study_lines, table_rows, write_study
 from tests.imports import ROOT
 
-FOUND = {
+COMPLETED = {
     ("base", 1): {"heatmap": {"AP": 0.2}, "mean_pose": {"AP": 0.0}},
     ("base", 2): {"heatmap": {"AP": 0.3}},
     ("all", 1): {"heatmap": {"AP": 0.25}, "graph": {"AP": 0.4}},
@@ -35,16 +35,16 @@ def test_the_ablation_of_the_paper_fits_every_preset() -> None:
 
 
 def test_differences_are_paired_by_seed() -> None:
-    lines = {(line.row, line.output): line for line in study_lines(study(), FOUND, "AP")}
+    lines = {(line.row, line.output): line for line in study_lines(study(), COMPLETED, "AP")}
     assert set(lines) == {("base", "heatmap"), ("all", "heatmap"), ("all", "graph")}
     assert lines["all", "heatmap"].values == {1: 0.25, 2: 0.3, 3: 0.35}
     assert lines["all", "heatmap"].differences == pytest.approx({1: 0.05, 2: 0.0})
     assert lines["all", "graph"].differences == pytest.approx({1: 0.2, 2: 0.1})
 
 
-def test_the_table_by_hand() -> None:
-    header, *rows = table_rows(study(), FOUND, ["AP"])
-    assert header == ["row", "output", "seeds", "AP", "less base"]
+def test_table() -> None:
+    header, *rows = table_rows(study(), COMPLETED, ["AP"])
+    assert header == ["row", "output", "seeds", "AP", "minus base"]
     assert rows == [
         ["base", "heatmap", "2", "25.0 ± 7.1", ""],
         ["all", "heatmap", "3", "30.0 ± 5.0", "+2.5 ± 3.5"],
@@ -53,10 +53,10 @@ def test_the_table_by_hand() -> None:
     assert spread({}) == "-"
 
 
-def test_the_page_names_what_is_missing(tmp_path: Path) -> None:
-    write_study(tmp_path / "page.html", "mine", study(), FOUND, ["mine-base-3"], ["AP"])
+def test_page_lists_the_missing_runs(tmp_path: Path) -> None:
+    write_study(tmp_path / "page.html", "mine", study(), COMPLETED, ["mine-base-3"], ["AP"])
     page = (tmp_path / "page.html").read_text()
-    assert "Not done yet: mine-base-3." in page
+    assert "Not completed: mine-base-3." in page
     assert "<td>+15.0 ± 7.1</td>" in page
     assert page.count("<svg") == 1
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -66,14 +66,14 @@ def test_the_page_names_what_is_missing(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         ("seeds: []\nsettings: {}\nrows: {a: {}}", "seeds: List should have at least 1 item"),
-        ("seeds: [1, 1]\nsettings: {}\nrows: {a: {}}", "one seed twice"),
+        ("seeds: [1, 1]\nsettings: {}\nrows: {a: {}}", "duplicate seed"),
         ("seeds: [1]\nsettings: {}\nrows: {a b: {}}", "rows"),
         ("seeds: [1]\nsettings: {}\nrows: {a: {}}\nmore: 1", "more: Extra inputs are not permitted"),
         ("seeds: [1", "not yaml"),
         ("[]", "should be a valid dictionary"),
     ],
 )
-def test_files_that_are_no_study(tmp_path: Path, text: str, fault: str) -> None:
+def test_invalid_study_files(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(UserError, match=r"mine\.yaml: ") as caught:
         read_study(tmp_path / "mine.yaml")
@@ -84,13 +84,13 @@ def test_files_that_are_no_study(tmp_path: Path, text: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"model.adams": True}, "mine-all-1: params.yaml has no such key: got model.adams"),
-        ({"modell.adam": True}, "mine-all-1: params.yaml has no such key: got modell.adam"),
-        ({"seed.low": 1}, "mine-all-1: params.yaml has no such key: got seed.low"),
+        ({"model.adams": True}, "mine-all-1: unknown key of params.yaml: got model.adams"),
+        ({"modell.adam": True}, "mine-all-1: unknown key of params.yaml: got modell.adam"),
+        ({"seed.low": 1}, "mine-all-1: unknown key of params.yaml: got seed.low"),
         ({"train.epochs": 0}, "params.yaml of mine-all-1: train.epochs: "),
     ],
 )
-def test_changes_that_params_does_not_take(changes: dict[str, object], fault: str) -> None:
+def test_invalid_changes_of_params(changes: dict[str, object], fault: str) -> None:
     runs = runs_of(study(rows={"base": {}, "all": changes}), "mine")
     with pytest.raises(UserError) as caught:
         check_runs(runs, ROOT / "params.yaml")

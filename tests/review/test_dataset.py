@@ -1,4 +1,4 @@
-"""What `build_dataset` puts into FiftyOne, read back from it."""
+"""`build_dataset`: fields, labels, views and colours, read back from FiftyOne."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ from dag.prediction import Prediction
 from dag.skeleton import COCO17
 from tests.review_scene import HEIGHT, SHIFTS, WIDTH, Scene, import_fiftyone, write_scene
 
-# Importing and connecting, FiftyOne and its libraries warn of their own future.
+# FiftyOne and its libraries emit these warnings when they are imported and connect.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -36,9 +36,9 @@ def build(scene: Scene, tmp_path_factory: pytest.TempPathFactory, pytestconfig: 
     from dag.review.dataset import build_dataset
 
     def built(
-        persons: list[PersonAnnotation], found: list[Prediction], root: Path | None = None, **options: Any
+        persons: list[PersonAnnotation], predictions: list[Prediction], root: Path | None = None, **options: Any
     ) -> Any:
-        outputs, name = results_by_output(found, COCO17), options.pop("name", "tiny")
+        outputs, name = results_by_output(predictions, COCO17), options.pop("name", "tiny")
         return build_dataset(name, persons, outputs, COCO17, root or scene.folder / "photos", **options)
 
     return built
@@ -49,23 +49,26 @@ def dataset(scene: Scene, build: Callable[..., Any]) -> Any:
     return build(scene.persons, scene.predictions)
 
 
-def people_of(dataset: Any, field: str) -> dict[int, Any]:
-    found = [label for sample in dataset for label in sample[field][sample[field]._LABEL_LIST_FIELD]]
-    return {label.person_id: label for label in found}
+def labels_of(dataset: Any, field: str) -> dict[int, Any]:
+    """Labels of a field by person id."""
+    labels = [label for sample in dataset for label in sample[field][sample[field]._LABEL_LIST_FIELD]]
+    return {label.person_id: label for label in labels}
 
 
-def test_every_photograph_is_a_sample_with_its_figures(scene: Scene, dataset: Any) -> None:
+def test_every_image_is_a_sample_with_its_metrics(scene: Scene, dataset: Any) -> None:
     samples = list(dataset)
     assert [sample.filepath for sample in samples] == [str(scene.folder / f"photos/val/{n}.png") for n in (1, 2, 3)]
     assert [sample.tags for sample in samples] == [["val"]] * 3
     assert [(sample.metadata.width, sample.metadata.height) for sample in samples] == [(WIDTH, HEIGHT)] * 3
-    assert [sample.people for sample in samples] == [2, 2, 2]
+    assert [sample.num_persons for sample in samples] == [2, 2, 2]
     assert [sample.relabelled_joints for sample in samples] == [2, 4, 0]
     assert [sample.occlusion_ratio for sample in samples] == pytest.approx([5 / 32, 21 / 34, 0])
 
 
-def test_truth_has_nan_for_unlabelled_joints_and_names_visibility_and_occluder(scene: Scene, dataset: Any) -> None:
-    gt = people_of(dataset, "ground_truth")
+def test_ground_truth_has_nan_for_unlabelled_joints_and_names_visibility_and_occluder(
+    scene: Scene, dataset: Any
+) -> None:
+    gt = labels_of(dataset, "ground_truth")
     assert set(gt) == {10, 11, 20, 21, 30, 31}
     points = np.array(gt[10].points)
     person = scene.persons[0]
@@ -80,8 +83,8 @@ def test_truth_has_nan_for_unlabelled_joints_and_names_visibility_and_occluder(s
 
 
 @pytest.mark.parametrize("output", list(SHIFTS))
-def test_predictions_carry_our_oks_and_errors(scene: Scene, dataset: Any, output: str) -> None:
-    labels = people_of(dataset, output)
+def test_predictions_have_oks_and_errors(scene: Scene, dataset: Any, output: str) -> None:
+    labels = labels_of(dataset, output)
     chosen = [p for p in scene.predictions if p.output == output]
     assert set(labels) == {p.person_id for p in chosen}
     for person, prediction in zip(scene.persons, chosen):
@@ -99,7 +102,7 @@ def test_predictions_carry_our_oks_and_errors(scene: Scene, dataset: Any, output
 
 @pytest.fixture(scope="module")
 def mistaken(scene: Scene, build: Callable[..., Any]) -> Any:
-    """Outputs "before", exact, and "after", in which person 10 has one joint of each kind of error."""
+    """Outputs "before", exact, and "after", in which person 10 has one joint of each error kind."""
     before = [
         replace(p, output="before", keypoints_xy=q.keypoints_xy) for p, q in zip(scene.predictions, scene.persons)
     ]
@@ -113,37 +116,37 @@ def mistaken(scene: Scene, build: Callable[..., Any]) -> Any:
     return build(scene.persons, [*before[:6], *after, lost], name="mistaken", compared=("before", "after"))
 
 
-def test_poses_carry_the_kinds_of_their_errors(mistaken: Any) -> None:
-    label = people_of(mistaken, "after")[10]
-    kinds = {COCO17.joints[joint]: kind for joint, kind in enumerate(label.kind) if kind not in ("good", "none")}
+def test_poses_have_error_kinds(mistaken: Any) -> None:
+    label = labels_of(mistaken, "after")[10]
+    kinds = {COCO17.joints[joint]: kind for joint, kind in enumerate(label.error_kind) if kind not in ("good", "none")}
     assert kinds == {"left_wrist": "swap", "left_knee": "inversion", "nose": "miss"}
-    assert [joint for joint, kind in enumerate(label.kind) if kind == "none"] == [3, 4]
+    assert [joint for joint, kind in enumerate(label.error_kind) if kind == "none"] == [3, 4]
     assert (label.swap_joints, label.inversion_joints, label.miss_joints, label.swapped_with) == (1, 1, 1, 11)
     assert label.strata == ["occluded_third"]
-    assert people_of(mistaken, "after")[11].swapped_with is None
+    assert labels_of(mistaken, "after")[11].swapped_with is None
 
 
-def test_a_pose_of_nobody_is_shown_as_such(mistaken: Any) -> None:
+def test_unmatched_pose_is_labelled_as_such(mistaken: Any) -> None:
     labels = [label for label in mistaken.match({"image_id": 3}).first().after.keypoints if label.person_id is None]
-    assert [(label.label, label.oks, label.strata) for label in labels] == [("no person", None, [])]
+    assert [(label.label, label.oks, label.strata) for label in labels] == [("unmatched", None, [])]
 
 
-def test_compared_poses_carry_the_change(mistaken: Any) -> None:
-    label, before = people_of(mistaken, "after")[10], people_of(mistaken, "before")[10]
+def test_compared_poses_have_the_change_of_oks(mistaken: Any) -> None:
+    label, before = labels_of(mistaken, "after")[10], labels_of(mistaken, "before")[10]
     assert label.oks_change == pytest.approx(label.oks - before.oks)
     assert label.oks_change < -0.1
     assert mistaken.values("oks_change") == pytest.approx([label.oks_change, 0, 0])
-    assert mistaken.load_saved_view("worse than before").values("after.keypoints.person_id") == [[10]]
-    assert mistaken.load_saved_view("better than before").values("image_id") == []
+    assert mistaken.load_saved_view("OKS decreased").values("after.keypoints.person_id") == [[10]]
+    assert mistaken.load_saved_view("OKS increased").values("image_id") == []
     assert mistaken.app_config.active_fields.paths == ["ground_truth", "before", "after", "oks_change"]
 
 
 @pytest.mark.parametrize("name", ["swaps", "inversions", "misses"])
-def test_views_hold_the_poses_with_an_error_alone(mistaken: Any, name: str) -> None:
+def test_views_contain_only_poses_with_the_error(mistaken: Any, name: str) -> None:
     assert mistaken.load_saved_view(name).values("after.keypoints.person_id") == [[10]]
 
 
-def test_views_hold_the_poses_of_a_stratum_alone(mistaken: Any) -> None:
+def test_views_contain_only_poses_of_the_stratum(mistaken: Any) -> None:
     view = mistaken.load_saved_view("occluded most")
     assert view.values("after.keypoints.person_id") == [[20]]
     assert view.values("image_id") == [2]
@@ -154,9 +157,9 @@ def test_worst_oks_is_the_lowest_of_the_headline_output(dataset: Any) -> None:
         assert sample.worst_oks == min(label.oks for label in sample.graph.keypoints)
 
 
-def test_boxes_and_masks_cover_the_people(scene: Scene, dataset: Any) -> None:
-    boxes = people_of(dataset, "boxes")
-    masks = people_of(dataset, "segmentation")
+def test_boxes_and_masks_cover_the_persons(scene: Scene, dataset: Any) -> None:
+    boxes = labels_of(dataset, "boxes")
+    masks = labels_of(dataset, "segmentation")
     assert {number: box.label for number, box in boxes.items()} == {
         **dict.fromkeys((10, 11, 20, 21, 30, 31), "person"),
         99: "crowd",
@@ -170,17 +173,17 @@ def test_boxes_and_masks_cover_the_people(scene: Scene, dataset: Any) -> None:
         whole = np.zeros((HEIGHT, WIDTH), dtype=bool)
         whole[top : top + height, left : left + width] = mask.mask
         assert person.segmentation is not None
-        runs: Any = {"size": [HEIGHT, WIDTH], "counts": person.segmentation.encode()}
-        assert (whole == pycocotools.mask.decode(runs)).all()
+        rle: Any = {"size": [HEIGHT, WIDTH], "counts": person.segmentation.encode()}
+        assert (whole == pycocotools.mask.decode(rle)).all()
 
 
-def test_relabelled_joints_are_a_field_of_their_own(dataset: Any) -> None:
-    relabelled = people_of(dataset, "relabelled")
+def test_relabelled_joints_are_a_separate_field(dataset: Any) -> None:
+    relabelled = labels_of(dataset, "relabelled")
     shown = {number: np.flatnonzero(~np.isnan(np.array(label.points)[:, 0])) for number, label in relabelled.items()}
     assert {number: list(joints) for number, joints in shown.items()} == {11: [0, 1], 21: [5, 6, 7, 8]}
 
 
-def test_labels_are_written_as_fiftyone_writes_them(scene: Scene, dataset: Any) -> None:
+def test_documents_equal_those_of_fiftyone(scene: Scene, dataset: Any) -> None:
     import fiftyone as fo
 
     from dag.review import labels
@@ -192,8 +195,8 @@ def test_labels_are_written_as_fiftyone_writes_them(scene: Scene, dataset: Any) 
         person, person.keypoints_xy, np.ones(17), score=0.5, person=person, oks=0.7, kinds=np.ones(17, dtype=np.int8),
         swapped_with=11, strata=["occluded_third"],
     )  # fmt: skip
-    made = [labels.ground_truth_label(person), pose, box]
-    for ours in made:
+    documents = [labels.ground_truth_label(person), pose, box]
+    for ours in documents:
         assert ours is not None
         fields = {name: value for name, value in ours.items() if not name.startswith("_")}
         written = getattr(fo, ours["_cls"])(**fields).to_dict()
@@ -201,9 +204,9 @@ def test_labels_are_written_as_fiftyone_writes_them(scene: Scene, dataset: Any) 
         assert set(theirs) == set(ours)
         for name in set(theirs) - {"_id"}:
             assert repr(theirs[name]) == repr(ours[name]), name
-    packed = fo.Detection(mask=people_of(dataset, "segmentation")[10].mask).to_dict()
+    packed = fo.Detection(mask=labels_of(dataset, "segmentation")[10].mask).to_dict()
     assert packed["mask"] == mask["mask"]
-    value = labels.label_list("Keypoints", [None, made[0]])
+    value = labels.label_list("Keypoints", [None, documents[0]])
     assert sorted(value) == sorted(fo.Keypoints(keypoints=[]).to_dict())
 
 
@@ -223,44 +226,46 @@ def test_skeleton_and_colors_are_set(dataset: Any) -> None:
     assert dataset.skeletons["ground_truth"].labels == list(COCO17.joints)
     assert dataset.skeletons["graph"].edges == COCO17.bone_index.tolist()
     colors = {entry["path"]: entry["fieldColor"] for entry in dataset.app_config.color_scheme.fields}
-    assert set(colors) == {"ground_truth", *SHIFTS, "relabelled", "as_annotated", "boxes", "segmentation"}
+    assert set(colors) == {"ground_truth", *SHIFTS, "relabelled", "original_annotations", "boxes", "segmentation"}
     assert len(set(colors.values())) == len(colors)
     assert dataset.app_config.active_fields.paths == ["ground_truth", "graph", "worst_oks"]
 
 
-def test_without_predictions_only_people_are_shown(scene: Scene, build: Callable[..., Any]) -> None:
+def test_without_predictions_only_annotations_are_shown(scene: Scene, build: Callable[..., Any]) -> None:
     other = build(scene.persons, [])
     assert not other.has_field("worst_oks")
     assert other.list_saved_views() == ["most occluded", "relabelled"]
     assert other.app_config.active_fields.paths == ["ground_truth"]
-    assert len(people_of(other, "ground_truth")) == 6
+    assert len(labels_of(other, "ground_truth")) == 6
     build(scene.persons, scene.predictions)
 
 
 def test_prediction_of_an_unknown_person_is_an_error(scene: Scene, build: Callable[..., Any]) -> None:
-    stranger = replace(scene.predictions[0], person_id=777)
-    text = "^prediction of output 'graph', image 1, person 777: no such person in the rows; run `dvc repro evaluate`"
+    unknown = replace(scene.predictions[0], person_id=777)
+    text = "^prediction of output 'graph', image 1, person 777: unknown person: expected a person of the annotations; "
     with pytest.raises(UserError, match=text):
-        build(scene.persons, [stranger])
+        build(scene.persons, [unknown])
 
 
 def test_two_predictions_of_one_person_are_an_error(scene: Scene, build: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match="person 10: predicted twice: expected one prediction a person"):
+    with pytest.raises(UserError, match="person 10: duplicate prediction: expected one prediction per person"):
         build(scene.persons, [scene.predictions[0], scene.predictions[0]])
 
 
 @pytest.mark.parametrize("name", ["ground_truth", "worst_oks", "my.model", ""])
-def test_output_with_a_name_in_use_is_an_error(scene: Scene, build: Callable[..., Any], name: str) -> None:
-    with pytest.raises(UserError, match="bad name of an output: expected a word, none of ground_truth"):
+def test_output_with_a_reserved_name_is_an_error(scene: Scene, build: Callable[..., Any], name: str) -> None:
+    with pytest.raises(UserError, match="invalid name of an output: expected a word, none of ground_truth"):
         build(scene.persons, [replace(scene.predictions[0], output=name)])
 
 
-def test_rows_of_one_person_twice_are_an_error(scene: Scene, build: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match=r"person ids are not unique: .* got 8 rows with 7 ids; choose one split"):
+def test_two_annotations_with_one_id_are_an_error(scene: Scene, build: Callable[..., Any]) -> None:
+    with pytest.raises(
+        UserError, match=r"person ids are not unique: .* got 8 annotations with 7 ids; choose one split"
+    ):
         build([*scene.persons, scene.persons[0]], [])
 
 
-def test_missing_photograph_is_an_error(scene: Scene, build: Callable[..., Any], tmp_path: Path) -> None:
+def test_missing_image_is_an_error(scene: Scene, build: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"val/1\.png: missing image; check the data root"):
         build(scene.persons, [], tmp_path)
     with pytest.raises(UserError, match="file name leaves the data root"):

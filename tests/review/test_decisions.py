@@ -1,4 +1,4 @@
-"""What was done to a joint becomes a decision, and a decision is on the disk at once."""
+"""Decisions from edited joints, and the journal that saves them."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ ELBOW = Joint(7, "left_elbow", Label(20.0, 25.0, 2, "unknown"), None)
 
 
 @pytest.mark.parametrize(
-    ("joint", "choice", "shown", "action", "label"),
+    ("joint", "choice", "edited", "action", "label"),
     [
         (WRIST, "accept", PROPOSED, "accept", PROPOSED),
         (WRIST, "reject", PROPOSED, "reject", UNLABELLED),
@@ -39,16 +39,16 @@ ELBOW = Joint(7, "left_elbow", Label(20.0, 25.0, 2, "unknown"), None)
         (WRIST, None, replace(PROPOSED, x=30.05), "withdraw", UNLABELLED),
         (WRIST, "queued", replace(PROPOSED, x=50.0), "withdraw", UNLABELLED),
         (WRIST, "automatic", replace(PROPOSED, visibility=2), "withdraw", UNLABELLED),
-        (ELBOW, None, replace(ELBOW.before, visibility=1), "flag", Label(20.0, 25.0, 1, "unknown")),
+        (ELBOW, None, replace(ELBOW.annotated, visibility=1), "flag", Label(20.0, 25.0, 1, "unknown")),
         (ELBOW, None, Label(20.0, 25.0, 1, "person"), "flag", Label(20.0, 25.0, 1, "person")),
-        (ELBOW, None, replace(ELBOW.before, y=26.0), "move", Label(20.0, 26.0, 2, "unknown")),
-        (ELBOW, None, ELBOW.before, "withdraw", ELBOW.before),
+        (ELBOW, None, replace(ELBOW.annotated, y=26.0), "move", Label(20.0, 26.0, 2, "unknown")),
+        (ELBOW, None, ELBOW.annotated, "withdraw", ELBOW.annotated),
     ],
 )
-def test_change_becomes_action_and_label(
-    joint: Joint, choice: str | None, shown: Label, action: str, label: Label
+def test_edit_becomes_action_and_label(
+    joint: Joint, choice: str | None, edited: Label, action: str, label: Label
 ) -> None:
-    assert decide(joint, choice, shown) == (action, label)
+    assert decide(joint, choice, edited) == (action, label)
 
 
 def a_decision(number: int, **changes: object) -> Decision:
@@ -68,7 +68,7 @@ def test_collecting_merges_the_journal_once(tmp_path: Path) -> None:
     assert (reviews.read_bytes(), reviews.stat().st_mtime_ns) == written
 
 
-def test_collecting_lists_what_two_reviewers_see_differently(tmp_path: Path) -> None:
+def test_collecting_lists_conflicts_of_two_reviewers(tmp_path: Path) -> None:
     reviews, journal = tmp_path / "tiny.jsonl", tmp_path / "state/tiny.jsonl"
     old = a_decision(1, time="2026-01-01T00:00:00Z", reviewer="bob", x=12.0)
     write_decisions(reviews, [old])
@@ -81,20 +81,20 @@ def test_collecting_lists_what_two_reviewers_see_differently(tmp_path: Path) -> 
     assert read_decisions(reviews) == [new]
 
 
-def test_decision_that_was_taken_back_leaves_the_file(tmp_path: Path) -> None:
+def test_withdrawn_decision_is_removed_from_the_file(tmp_path: Path) -> None:
     reviews, journal = tmp_path / "tiny.jsonl", tmp_path / "state/tiny.jsonl"
     write_decisions(reviews, [a_decision(1), a_decision(2)])
     append(journal, [a_decision(1, action="withdraw")])
     assert [each.person_id for each in collect(reviews, journal).decisions] == [2]
 
 
-def test_line_cut_off_by_a_kill_is_said_and_left_out(tmp_path: Path) -> None:
+def test_truncated_line_is_reported_and_dropped(tmp_path: Path) -> None:
     reviews, journal = tmp_path / "tiny.jsonl", tmp_path / "state/tiny.jsonl"
     append(journal, [a_decision(1), a_decision(2)])
     journal.write_bytes(journal.read_bytes()[:-30])
     collected = collect(reviews, journal)
     assert [each.person_id for each in collected.decisions] == [1]
-    assert "cut off by a kill" in describe(collected, reviews)[0]
+    assert "killed before the last decision was saved" in describe(collected, reviews)[0]
 
 
 @pytest.mark.parametrize("bad", ["reviews", "journal"])
@@ -110,11 +110,13 @@ def test_bad_line_changes_nothing(tmp_path: Path, bad: str) -> None:
     assert {name: path.read_bytes() for name, path in paths.items()} == before
 
 
-def test_folders_that_cannot_be_written_are_found_before_anybody_decides(tmp_path: Path) -> None:
+def test_folders_that_cannot_be_written_are_reported_before_the_review(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"/file: cannot be written to: got .*exists; check its rights$"):
+    with pytest.raises(UserError, match=r"/file: cannot be written to: got .*exists; check its permissions$"):
         check_writable(tmp_path / "file/tiny.jsonl", tmp_path / "state/tiny.jsonl")
-    with pytest.raises(UserError, match=r"file/tiny\.jsonl: cannot be written: got .*; check the folder's rights and"):
+    with pytest.raises(
+        UserError, match=r"file/tiny\.jsonl: cannot be written: got .*; check the permissions of its folder and"
+    ):
         check_writable(tmp_path / "reviews/tiny.jsonl", tmp_path / "file/tiny.jsonl")
     if os.getuid() == 0:
         return  # nothing is read-only for root
@@ -135,7 +137,7 @@ for number in range(10**6):
 """
 
 
-def test_what_was_decided_survives_a_kill_and_collecting_meanwhile(tmp_path: Path) -> None:
+def test_saved_decisions_survive_a_kill_and_concurrent_collecting(tmp_path: Path) -> None:
     reviews, journal = tmp_path / "tiny.jsonl", tmp_path / "state/tiny.jsonl"
     command = [sys.executable, "-c", APPEND, str(journal), to_line(a_decision(0))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -146,20 +148,20 @@ def test_what_was_decided_survives_a_kill_and_collecting_meanwhile(tmp_path: Pat
             collect(reviews, journal)
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-        said = [int(line) for line in process.stdout.read().split("\n")[:-1]]
+        saved = [int(line) for line in process.stdout.read().split("\n")[:-1]]
     process.wait()
     collected = {each.person_id for each in collect(reviews, journal).decisions}
-    assert collected >= set(range(said[-1] + 1)), "all that was said to be saved"
-    assert len(collected) <= said[-1] + 2
+    assert collected >= set(range(saved[-1] + 1)), "all that were reported as saved"
+    assert len(collected) <= saved[-1] + 2
 
 
-def test_append_leaves_whole_lines(tmp_path: Path) -> None:
+def test_append_writes_whole_lines(tmp_path: Path) -> None:
     append(tmp_path / "tiny.jsonl", [a_decision(1)])
     append(tmp_path / "tiny.jsonl", [a_decision(2), a_decision(1, action="withdraw")])
     assert [each.action for each in read_lines(tmp_path / "tiny.jsonl")] == ["accept", "accept", "withdraw"]
 
 
-def test_default_reviewer_is_gits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_reviewer_is_the_git_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ann Other\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -172,6 +174,7 @@ def test_default_reviewer_is_gits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_command_collects_without_a_server(tmp_path: Path) -> None:
     shutil.copy(ROOT / "presets/default.yaml", tmp_path / "params.yaml")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     journal = journal_path(tmp_path / ".dag", load_params(tmp_path / "params.yaml").data.dataset)
     append(journal, [a_decision(1)])
     command = [sys.executable, "-m", "dag", "review", "--collect"]

@@ -1,4 +1,4 @@
-"""A person reviews in a real browser; what was decided outlives every kill."""
+"""Review in a browser: decisions survive kills of the browser, the server and the database."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from dag.review.app import serve_review
 from dag.review.database import running_database
 from dag.review.process import free_port, stop
 from dag.skeleton import COCO17
-from tests.review.test_app import Served, browser, gone
+from tests.review.test_app import Served, all_ended, browser
 from tests.review_queue import write_review_scene
 from tests.review_scene import HEIGHT, WIDTH
 
@@ -36,8 +36,9 @@ from dag.review.journal import describe
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
 reviews = folder / "reviews/tiny.jsonl"
 options = dict(dataset="tiny", reviewer="ann", port=port, state_dir=folder / "state")
-done = serve_review(folder / "queue.parquet", folder / "annotations.parquet", folder / "photos", reviews, **options)
-print(*describe(done, "tiny"), sep="\\n", flush=True)
+paths = [folder / name for name in ("queue.parquet", "annotations.parquet", "photos")]
+collected = serve_review(*paths, reviews, **options)
+print(*describe(collected, "tiny"), sep="\\n", flush=True)
 """
 
 
@@ -47,9 +48,11 @@ def served(folder: Path) -> Iterator[Served]:
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:
-        said = [process.stdout.readline() for _ in range(2)]
-        assert said[1] == f"The App is at http://127.0.0.1:{port}/datasets/review?view=queue (Ctrl-C stops it)\n", said
-        yield Served(process, said[1].split()[4], folder / "state")
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert lines[1] == f"The App is at http://127.0.0.1:{port}/datasets/review?view=queue (Ctrl-C stops it)\n", (
+            lines
+        )
+        yield Served(process, lines[1].split()[4], folder / "state")
     finally:
         stop(psutil.Process(process.pid), seconds=20.0) if process.poll() is None else None
         process.wait()
@@ -57,7 +60,7 @@ def served(folder: Path) -> Iterator[Served]:
 
 
 class Reviewer:
-    """Hands on the mouse and the keyboard."""
+    """A reviewer's actions by mouse and keyboard."""
 
     def __init__(self, page: Any, url: str):
         self.page = page
@@ -68,83 +71,83 @@ class Reviewer:
         page.wait_for_timeout(1000)
         self.canvas = page.locator('[data-cy="modal-looker-container"] canvas').last.bounding_box()
 
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where an image pixel is on the screen, in both tabs."""
+    def screen_xy(self, x: float, y: float) -> tuple[float, float]:
+        """Location of an image pixel on the screen, in both tabs."""
         canvas = self.canvas
         scale = min(canvas["width"] / WIDTH, canvas["height"] / HEIGHT)
         left = canvas["x"] + (canvas["width"] - scale * WIDTH) / 2
         return left + (x + 0.5) * scale, canvas["y"] + (canvas["height"] - scale * HEIGHT) / 2 + (y + 0.5) * scale
 
     def click(self, x: float, y: float) -> None:
-        self.page.mouse.click(*self.at(x, y))
+        self.page.mouse.click(*self.screen_xy(x, y))
         self.page.wait_for_timeout(700)
 
     def drag(self, x: float, y: float, dx: float, dy: float) -> None:
         for step in range(11):
-            self.page.mouse.move(*self.at(x + dx * step / 10, y + dy * step / 10))
+            self.page.mouse.move(*self.screen_xy(x + dx * step / 10, y + dy * step / 10))
             self.page.mouse.down() if step == 0 else self.page.wait_for_timeout(30)
         self.page.mouse.up()
 
     def choose(self, x: float, y: float, value: str) -> None:
-        """Choose a value in the form of the handle at an image pixel."""
-        self.click(x, y)  # leaves the form of another handle
+        """Choose a value in the form of the joint box at an image pixel."""
+        self.click(x, y)  # closes the form of another joint box
         self.click(x, y)
         with self.saves():
             self.page.get_by_text(value, exact=True).first.click()
 
     def fill_form(self, joint: int, choice: int) -> None:
-        """The form of a person's joints, with the keyboard alone: choose for the `joint`-th, counted from 1."""
+        """Choose for the `joint`-th joint, from 1, in the form of a person's joints, by keyboard only."""
         self.page.keyboard.press("e")
         self.page.get_by_text("Joints of person 30").wait_for()
         for key in ["Tab"] * (joint + 1) + ["ArrowRight"] * choice:
             self.page.keyboard.press(key)
             self.page.wait_for_timeout(700 if key == "ArrowRight" else 50)
         self.page.keyboard.press("Control+Enter")
-        self.page.get_by_text("left ankle: reject (2 decided, 16 wait)").wait_for()
+        self.page.get_by_text("left ankle: reject (2 decided, 16 queued)").wait_for()
 
     @contextmanager
     def saves(self) -> Iterator[None]:
-        """Wait until the server has said that a change is saved."""
+        """Wait until the server has answered that an edit is saved."""
         with self.page.expect_response(lambda response: response.request.method == "PATCH") as saved:
             yield
         assert saved.value.ok
         self.saved = saved.value
 
 
-def told(journal: Path) -> list[tuple[int, str, str]]:
+def saved_actions(journal: Path) -> list[tuple[int, str, str]]:
     return [(each.person_id, each.joint, each.action) for each in read_lines(journal)]
 
 
-def test_four_decisions_in_a_browser_outlive_every_kill(tmp_path: Path) -> None:
-    people = {person.person_id: person for person in write_review_scene(tmp_path)}
+def test_four_decisions_in_a_browser_survive_every_kill(tmp_path: Path) -> None:
+    persons = {person.person_id: person for person in write_review_scene(tmp_path)}
     journal, reviews = tmp_path / "state/review/tiny.jsonl", tmp_path / "reviews/tiny.jsonl"
     with served(tmp_path) as app, browser(tmp_path / "first") as page:
-        person = Reviewer(page, app.url)
-        person.click(115.0, 121.6)
+        reviewer = Reviewer(page, app.url)
+        reviewer.click(115.0, 121.6)
         page.keyboard.press("a")
-        page.get_by_text("left wrist: accept (1 decided, 17 wait)").wait_for()
-        assert told(journal) == [(30, "left_wrist", "accept")], "on the disk before the App says so"
+        page.get_by_text("left wrist: accept (1 decided, 17 queued)").wait_for()
+        assert saved_actions(journal) == [(30, "left_wrist", "accept")], "on disk before the App reports it"
         started = app.started
         app.process.send_signal(signal.SIGKILL)
-        assert gone(started)
+        assert all_ended(started)
     assert not reviews.exists()
     with served(tmp_path) as app, browser(tmp_path / "second") as page:
-        assert told(reviews) == [(30, "left_wrist", "accept")], "collected at the start"
-        person = Reviewer(page, app.url)
-        person.fill_form(joint=3, choice=2)
-        assert told(journal) == [(30, "left_ankle", "reject")]
-        page.locator('[data-cy="modal"] [data-cy="checkbox-annotated"]').click()
+        assert saved_actions(reviews) == [(30, "left_wrist", "accept")], "collected at the start"
+        reviewer = Reviewer(page, app.url)
+        reviewer.fill_form(joint=3, choice=2)
+        assert saved_actions(journal) == [(30, "left_ankle", "reject")]
+        page.locator('[data-cy="modal"] [data-cy="checkbox-annotated_joints"]').click()
         page.get_by_text("Annotate", exact=True).first.click()
         page.get_by_text("Edit", exact=True).wait_for()
         page.wait_for_timeout(1500)
-        person.click(25.0, 121.6)
-        with person.saves():
-            person.drag(25.0, 121.6, 10.0, 20.0)
-        assert told(journal)[-1] == (30, "right_wrist", "move"), "on the disk before the browser is answered"
-        person.choose(*people[31].keypoints_xy[7].tolist(), "occluded")
-        assert told(journal)[-1] == (31, "left_elbow", "flag")
+        reviewer.click(25.0, 121.6)
+        with reviewer.saves():
+            reviewer.drag(25.0, 121.6, 10.0, 20.0)
+        assert saved_actions(journal)[-1] == (30, "right_wrist", "move"), "on disk before the browser is answered"
+        reviewer.choose(*persons[31].keypoints_xy[7].tolist(), "occluded")
+        assert saved_actions(journal)[-1] == (31, "left_elbow", "flag")
         page.screenshot(path=tmp_path / "decided.png")
-        assert outdated(person.saved) == 409
+        assert outdated(reviewer.saved) == 409
         page.context.close()
         mongod = next(each for each in app.started if each.name() == "mongod")
         mongod.kill()
@@ -152,40 +155,39 @@ def test_four_decisions_in_a_browser_outlive_every_kill(tmp_path: Path) -> None:
         assert app.process.wait(timeout=20) == 0
         assert app.process.stdout
         assert app.process.stdout.read() == "stopped\ntiny: 4 decisions, 3 of them new\n"
-    check_decisions(read_decisions(reviews), people)
-    check_rows(read_decisions(reviews), people)
+    check_decisions(read_decisions(reviews), persons)
+    check_annotations(read_decisions(reviews), persons)
     assert not journal.exists()
 
 
 def outdated(saved: Any) -> int:
-    """Status of the answer to a change of an image that has changed since."""
+    """Status of the answer to an edit that is based on an outdated sample."""
     headers = {"Content-Type": "application/json-patch+json", "If-Match": '"2026-01-01T00:00:00"'}
-    patch = b'[{"op": "replace", "path": "/proposed/detections/0/decision", "value": "queued"}]'
+    patch = b'[{"op": "replace", "path": "/proposed_joints/detections/0/decision", "value": "queued"}]'
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(urllib.request.Request(saved.url, patch, headers, method="PATCH"))
     with refused.value as answer:
         return answer.code
 
 
-def check_decisions(found: list[Decision], people: dict[int, PersonAnnotation]) -> None:
-    told = {(each.person_id, each.joint): (each.action, *each.label, each.reviewer) for each in found}
-    assert told == {
+def check_decisions(decisions: list[Decision], persons: dict[int, PersonAnnotation]) -> None:
+    assert {each.key: (each.action, *each.label, each.reviewer) for each in decisions} == {
         (30, "left_wrist"): ("accept", 115.0, 121.6, 3, "object", "ann"),
         (30, "right_wrist"): ("move", pytest.approx(35.0, abs=0.7), pytest.approx(141.6, abs=0.7), 3, "object", "ann"),
-        (31, "left_elbow"): ("flag", *people[31].keypoints_xy[7].round(2), 1, "unknown", "ann"),
+        (31, "left_elbow"): ("flag", *persons[31].keypoints_xy[7].round(2), 1, "unknown", "ann"),
         (30, "left_ankle"): ("reject", 0.0, 0.0, 0, "unknown", "ann"),
     }
 
 
-def check_rows(found: list[Decision], people: dict[int, PersonAnnotation]) -> None:
-    """The relabel stage takes every decision."""
-    rows, unused = apply_decisions([], list(people.values()), found, COCO17)
-    after = {person.person_id: person for person in apply_candidates(list(people.values()), rows, COCO17)}
+def check_annotations(decisions: list[Decision], persons: dict[int, PersonAnnotation]) -> None:
+    """The relabel stage applies every decision."""
+    candidates, unused = apply_decisions([], list(persons.values()), decisions, COCO17)
+    after = {person.person_id: person for person in apply_candidates(list(persons.values()), candidates, COCO17)}
     assert unused == []
     changed = {
         (number, COCO17.joints[joint]): (int(person.visibility[joint]), int(person.visibility_source[joint]))
         for number, person in after.items()
-        for joint in np.flatnonzero(person.visibility_source != people[number].visibility_source)
+        for joint in np.flatnonzero(person.visibility_source != persons[number].visibility_source)
     }
     reviewed = int(Source.REVIEWED)
     assert changed == {
@@ -212,7 +214,7 @@ def test_malformed_review_stops_before_anything_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "state/mongod").exists()
 
 
-def test_taken_port_and_running_database_are_one_line(tmp_path: Path) -> None:
+def test_taken_port_and_running_database_are_errors(tmp_path: Path) -> None:
     write_review_scene(tmp_path)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -227,7 +229,7 @@ def test_taken_port_and_running_database_are_one_line(tmp_path: Path) -> None:
         start(tmp_path)
 
 
-def test_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     write_review_scene(tmp_path)
     (tmp_path / "state").touch()
     with pytest.raises(UserError, match=r"state/review/tiny\.jsonl: cannot be written: got Not a directory"):

@@ -15,7 +15,7 @@ def test_the_sheet_shows_people_with_their_joints(tmp_path: Path) -> None:
     for photo in (tmp_path / "photos").iterdir():
         cv2.imwrite(str(photo), np.zeros((120, 160, 3), np.uint8))
     _cache(tmp_path, "cache")
-    write_cache_sheet(tmp_path / "out/sheet.jpg", tmp_path / "cache", people=5)
+    write_cache_sheet(tmp_path / "out/sheet.jpg", tmp_path / "cache", persons=5)
     sheet = cv2.imread(str(tmp_path / "out/sheet.jpg"), cv2.IMREAD_COLOR_RGB)
     width, height = Shards(tmp_path / "cache").canvas_wh
     assert sheet.shape[0] % (3 * height + 2 + 18) == 0

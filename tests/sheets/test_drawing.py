@@ -50,7 +50,7 @@ def test_sheet_holds_every_tile_in_rows_and_is_the_same_each_time(tmp_path):
 
 def test_large_pool_is_sampled_and_an_empty_one_says_so(tmp_path):
     pool = [make_cutout(np.random.default_rng(n), person_id=n, height=30, width=20) for n in range(10)]
-    write_pool_sheet(tmp_path / "some.jpg", pool, COCO17, most=3)
+    write_pool_sheet(tmp_path / "some.jpg", pool, COCO17, max_tiles=3)
     assert cv2.imread(str(tmp_path / "some.jpg")).shape == (260, 540, 3)
     write_pool_sheet(tmp_path / "none.jpg", [], COCO17)
     none = cv2.imread(str(tmp_path / "none.jpg"))

@@ -26,7 +26,7 @@ def share_of(picture: np.ndarray, rgb: tuple[int, int, int]) -> float:
 
 def test_a_row_a_person_clean_masked_pasted_and_both(tmp_path, rendered, pool):
     for name in ("a.jpg", "b.jpg"):
-        write_occlusion_sheet(tmp_path / name, rendered.cache, pool, people=2, seed=3)
+        write_occlusion_sheet(tmp_path / name, rendered.cache, pool, persons=2, seed=3)
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
     sheet = cv2.imread(str(tmp_path / "a.jpg"))
     width, height = Shards(rendered.cache).input_wh
@@ -40,12 +40,12 @@ def test_a_row_a_person_clean_masked_pasted_and_both(tmp_path, rendered, pool):
         assert min(changed) > 0.01
         # The rectangles are the same on both.
         assert np.abs(masked.astype(int) - both).mean() < np.abs(clean.astype(int) - both).mean()
-    write_occlusion_sheet(tmp_path / "c.jpg", rendered.cache, pool, people=2, seed=4)
+    write_occlusion_sheet(tmp_path / "c.jpg", rendered.cache, pool, persons=2, seed=4)
     assert (tmp_path / "a.jpg").read_bytes() != (tmp_path / "c.jpg").read_bytes()
 
 
 def test_an_empty_pool_is_an_error(tmp_path, rendered):
     write_pool(tmp_path / "pool.arrow", [], COCO17, {"too small": 7})
     with pytest.raises(UserError, match=r"the instance pool is empty.*got 7 persons rejected \(too small: 7\)"):
-        write_occlusion_sheet(tmp_path / "a.jpg", rendered.cache, tmp_path / "pool.arrow", people=2, seed=3)
+        write_occlusion_sheet(tmp_path / "a.jpg", rendered.cache, tmp_path / "pool.arrow", persons=2, seed=3)
     assert not (tmp_path / "a.jpg").exists()

@@ -1,4 +1,4 @@
-"""Ground truth and results as arrays, from which all metrics are computed."""
+"""Ground truth and results as arrays, which all metrics are computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,12 +21,12 @@ class GroundTruth:
         keypoints_xy, visibility: joints; `Visibility` numbers.
         area: square pixels, the scale of OKS.
         bbox_xywh: left, top, width, height.
-        is_crowd: crowd regions.
-        num_keypoints: as stated by the annotation; persons with 0 are not evaluated.
-        source: `Source` numbers of the labels.
+        is_crowd: whether the annotation is a crowd region.
+        num_keypoints: the annotation's own number; persons with 0 are not evaluated.
+        source: `Source` numbers of the visibility labels.
         occluder: `Occluder` numbers, exact ones where the data set has them.
-        crowd_index: CrowdPose's, of the image; NaN where unknown.
-        max_iou: OCHuman's, of the person; NaN where unknown.
+        crowd_index: CrowdPose's crowdIndex of the image; NaN where unknown.
+        max_iou: OCHuman's MaxIoU of the person; NaN where unknown.
     """
 
     image_ids: Int[np.ndarray, " I"]
@@ -48,7 +48,7 @@ class GroundTruth:
 
     @property
     def evaluated(self) -> Bool[np.ndarray, " P"]:
-        """Persons that predictions are compared with: at least one labelled joint, no crowd region."""
+        """Whether a person is evaluated: at least one labelled joint, and not a crowd region."""
         return ~self.is_crowd & (self.num_keypoints > 0)
 
 
@@ -73,7 +73,7 @@ class Results:
         return len(self.image_id)
 
     def take(self, index: Int[np.ndarray, " n"] | Bool[np.ndarray, " D"]) -> "Results":
-        """The results that `index` selects, in its order."""
+        """Results selected by `index`, in its order."""
         return replace(self, **{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
@@ -116,7 +116,7 @@ def results_of(predictions: Sequence[Prediction], skeleton: Skeleton) -> Results
 
 def results_by_output(predictions: Sequence[Prediction], skeleton: Skeleton) -> dict[str, Results]:
     """Predictions as arrays, by output."""
-    return {output: results_of(found, skeleton) for output, found in outputs_of(predictions).items()}
+    return {output: results_of(poses, skeleton) for output, poses in outputs_of(predictions).items()}
 
 
 def _or_nan(values: list[float | None]) -> Float[np.ndarray, " n"]:

@@ -1,4 +1,4 @@
-"""Average precision and recall of keypoints: COCO's metrics (pycocotools, `COCOeval`), for any strata of people."""
+"""Average precision and recall of keypoints: COCO's metrics (pycocotools, `COCOeval`), for any strata of persons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from dag.prediction import Prediction
 from dag.skeleton import Skeleton
 
 METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
-"""In the order of pycocotools' `stats`."""
+"""COCO's ten keypoint metrics, in the order of pycocotools' `stats`."""
 
 RECALLS = np.linspace(0, 1, 101)
-"""Where precision is read off."""
+"""Recalls at which precision is sampled."""
 
 Metrics = dict[str, float | None]
 
 AREAS = {"": (0.0, 1e10), "_M": (32.0**2, 96.0**2), "_L": (96.0**2, 1e10)}
-"""Square pixels, both ends included."""
+"""Range of a person's area in square pixels, both ends included, by suffix of the metrics."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall in S strata and at T thresholds.
+    """Precision over recall in S strata and at T OKS thresholds; NaN in a stratum without persons.
 
     Attributes:
-        precision: at `RECALLS`, non-increasing; NaN in a stratum without persons.
-        recall: the highest; NaN in a stratum without persons.
+        precision: at `RECALLS`, non-increasing.
+        recall: the maximum.
     """
 
     precision: Float[np.ndarray, "S T 101"]
@@ -38,9 +38,9 @@ class Curves:
 
 
 def coco_metrics(persons: Sequence[PersonAnnotation], predictions: Sequence[Prediction], skeleton: Skeleton) -> Metrics:
-    """COCO metrics of predictions against annotations; None without evaluated persons (pycocotools' -1).
+    """`METRICS` of predictions against annotations; None without evaluated persons (pycocotools: -1).
 
-    Annotations without keypoints and crowds are ignored, as in COCO. At most 20 predictions of an image count.
+    Annotations without keypoints and crowd regions are ignored, as in COCO. At most 20 predictions of an image count.
     """
     return average_precision(ground_truth_of(persons, skeleton), results_of(predictions, skeleton), skeleton)
 
@@ -69,10 +69,10 @@ def concerned_results(stratum: Bool[np.ndarray, " P"], gt: GroundTruth, results:
 def area_strata(
     gt: GroundTruth, results: Results, pairs: Pairs
 ) -> tuple[Bool[np.ndarray, "S P"], Bool[np.ndarray, "S R"]]:
-    """Persons and results that count in each of COCO's `AREAS`; of results, those whose joints span such an area."""
+    """Persons and results that count in each of COCO's `AREAS`; a result's area is that of its keypoints' extent."""
     width, height = (np.ptp(np.ascontiguousarray(axis), axis=1) for axis in np.moveaxis(results.keypoints_xy, -1, 0))
-    spans = (width * height)[pairs.order]
-    inside = [[(low <= area) & (area <= high) for low, high in AREAS.values()] for area in (gt.area, spans)]
+    extent = (width * height)[pairs.order]
+    inside = [[(low <= area) & (area <= high) for low, high in AREAS.values()] for area in (gt.area, extent)]
     return np.stack(inside[0]) & gt.evaluated, np.stack(inside[1])
 
 
@@ -88,18 +88,17 @@ def curves_of(results: Results, pairs: Pairs, matches: Matches, counted: Bool[np
         ranked = order[~matches.ignored[stratum, step, order]]
         correct = matches.person[stratum, step, ranked] >= 0
         true_positives = np.cumsum(correct)
-        # Read off at correct results only: between them precision falls and recall stays.
+        # True positives suffice: between them precision falls and recall stays.
         at = np.flatnonzero(correct)
-        rising = true_positives[at] / persons[stratum]
+        recalls = true_positives[at] / persons[stratum]
         best = np.maximum.accumulate((true_positives[at] / (at + 1 + np.spacing(1)))[::-1])[::-1]
-        place = np.searchsorted(rising, RECALLS)
-        precision[stratum, step] = np.append(best, 0.0)[place]
-        recall[stratum, step] = rising[-1] if len(at) else 0.0
+        precision[stratum, step] = np.append(best, 0.0)[np.searchsorted(recalls, RECALLS)]
+        recall[stratum, step] = recalls[-1] if len(at) else 0.0
     return Curves(precision, recall)
 
 
 def stratum_metrics(curves: Curves, stratum: int, suffix: str = "") -> Metrics:
-    """AP and AR of a stratum, over all thresholds and at .5 and .75; names end in `suffix`."""
+    """AP and AR of a stratum: mean over all thresholds, and at .5 and .75; names end in `suffix`."""
     precision, recall = curves.precision[stratum], curves.recall[stratum]
     metrics: Metrics = {}
     for name, values in (("AP", precision), ("AR", recall)):

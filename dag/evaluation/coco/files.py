@@ -1,4 +1,4 @@
-"""COCO annotations and results files of any origin, validated and read into arrays."""
+"""Reading of COCO annotation and results files of any origin into arrays, with validation."""
 
 import gc
 import re
@@ -56,7 +56,7 @@ class _Result(Struct, gc=False):
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """Disable Python's garbage collector: scanning the numbers read so far takes a third of the reading time."""
+    """Disable the garbage collector: its scans of the numbers read so far take a third of the reading time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -70,16 +70,16 @@ def _collector_off() -> Iterator[None]:
 def read_ground_truth(
     source: str | Path | dict[str, Any], *, area_from_box: bool = False, skeleton: Skeleton | None = None
 ) -> tuple[GroundTruth, Skeleton]:
-    """Read COCO annotations, given by path or as their content.
+    """COCO annotations, given by path or as content, as arrays, and their skeleton.
 
-    Without `num_keypoints` the labelled joints are counted; without `iscrowd` no annotation is a crowd.
+    Without `num_keypoints` the labelled joints are counted; without `iscrowd` an annotation is not a crowd region.
 
     Args:
-        area_from_box: take `BOX_AREA_FRACTION` of the box as the area, instead of the file's.
-        skeleton: of the joints; None: the known one whose joint names the category has.
+        area_from_box: area is `BOX_AREA_FRACTION` of the box, instead of the annotation's.
+        skeleton: None: the known skeleton with the joint names of the first category.
 
     Raises:
-        UserError: not COCO annotations, unknown joints, several categories, or an entry that is wrong.
+        UserError: not COCO annotations, unknown joint names, several categories, or an invalid entry.
     """
     where = "ground truth" if isinstance(source, dict) else str(source)
     content = _read(source, _GroundTruth, where, "COCO annotations")
@@ -124,32 +124,32 @@ def read_ground_truth(
 
 @_collector_off()
 def read_results(source: str | Path | list[dict[str, Any]], gt: GroundTruth, skeleton: Skeleton) -> Results:
-    """COCO results, given by path or as their content: `image_id`, `category_id`, `keypoints` (x, y, score), `score`.
+    """COCO results, given by path or as content: `image_id`, `category_id`, `keypoints` (x, y, score), `score`.
 
-    `person_id`, where given, is the annotation whose box was used.
+    `person_id`, where given, is the id of the annotation whose box was used.
 
     Raises:
-        UserError: not a list of results, or one that is wrong: of an unknown image, with too many or too few
-            numbers, with a number that is none, or the same as another one.
+        UserError: not a list of results, or an invalid one: unknown image, wrong number of keypoints, a value that is
+            not finite, or a duplicate.
     """
     where = "results" if isinstance(source, list) else str(source)
     rows = _read(source, list[_Result], where, "COCO results")
     image_id = np.array([row.image_id for row in rows], dtype=np.int64)
     if len(unknown := np.flatnonzero(~np.isin(image_id, gt.image_ids))):
-        got, place = image_id[unknown[0]], f"{where}, result {unknown[0]}"
-        _wrong(place, "unknown image", "an image id of the ground truth", got)
+        number = unknown[0]
+        _wrong(f"{where}, result {number}", "unknown image", "an image id of the ground truth", image_id[number])
     keypoints = _numbers([row.keypoints for row in rows], 3 * len(skeleton), f"{where}, result", "keypoints")
     score = np.array([row.score for row in rows], dtype=np.float64)
     if len(bad := np.flatnonzero(~np.isfinite(score))):
-        _wrong(f"{where}, result {bad[0]}", "score not finite", "a number", score[bad[0]])
+        _wrong(f"{where}, result {bad[0]}", "score not finite", "a finite number", score[bad[0]])
     person_id = np.array([row.person_id for row in rows], dtype=np.int64)
-    _check_twice(np.column_stack([image_id, person_id, score, keypoints]), where)
+    _check_duplicates(np.column_stack([image_id, person_id, score, keypoints]), where)
     joints = keypoints.reshape(-1, len(skeleton), 3)
     return Results(image_id, person_id, joints[..., :2], joints[..., 2], score)
 
 
 def _read(source: object, kind: Any, where: str, what: str) -> Any:
-    """The content of a file, or content itself, as `kind`."""
+    """A file's content, or `source` itself, as `kind`."""
     try:
         if isinstance(source, str | Path):
             return msgspec.json.decode(Path(source).read_bytes(), type=kind)
@@ -158,24 +158,24 @@ def _read(source: object, kind: Any, where: str, what: str) -> Any:
         raise UserError("no such file", where=where, expected="a json file") from None
     except msgspec.ValidationError as error:
         # "Expected `float`, got `str` - at `$[3].keypoints[2]`"
-        place = re.search(r"\$(?:\.(\w+))?(?:\[(\d+)\])?", str(error))
-        entry = f", {(place[1] or 'results')[:-1]} {place[2]}" if place and place[2] else ""
+        path = re.search(r"\$(?:\.(\w+))?(?:\[(\d+)\])?", str(error))
+        entry = f", {(path[1] or 'results')[:-1]} {path[2]}" if path and path[2] else ""
         raise UserError(f"not {what}", where=where + entry, got=error) from None
     except TypeError as error:
         raise UserError(f"not {what}", where=where, got=error) from None
     except msgspec.DecodeError as error:
-        raise UserError("not a json file (json knows no NaN or Infinity)", where=where, got=error) from None
+        raise UserError("not a json file (json has no NaN or Infinity)", where=where, got=error) from None
 
 
 def _builtin(value: Any) -> Any:
-    """Numbers and arrays of numpy as Python's."""
+    """Numpy numbers and arrays as Python numbers and lists."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__} is nothing that json knows")
+    raise TypeError(f"json has no {type(value).__name__}")
 
 
 def _skeleton_of(content: _GroundTruth, where: object) -> Skeleton:
-    """The known skeleton whose joint names the first category has."""
+    """The known skeleton with the joint names of the first category."""
     joints = tuple(content.categories[0].keypoints) if content.categories else ()
     for skeleton in SKELETONS.values():
         if skeleton.joints == joints:
@@ -190,26 +190,26 @@ def _numbers(rows: Sequence[list[float]], length: int, where: str, what: str) ->
             _wrong(f"{where} {number}", f"{what} of wrong length", length, len(row))
     values = np.array(rows, dtype=np.float64).reshape(-1, length)
     if not np.isfinite(values).all():
-        number, place = np.argwhere(~np.isfinite(values))[0]
-        _wrong(f"{where} {number}", f"{what} not finite", "numbers", values[number, place])
+        number, column = np.argwhere(~np.isfinite(values))[0]
+        _wrong(f"{where} {number}", f"{what} not finite", "finite numbers", values[number, column])
     return values
 
 
 def _person_ids(rows: Sequence[_Annotation], where: str) -> np.ndarray:
-    """The annotations' ids, or their numbers where some have none."""
+    """Ids of the annotations; their positions if any annotation has no id."""
     ids = np.array([row.id for row in rows]) if all(row.id is not None for row in rows) else np.arange(len(rows))
     values, count = np.unique(ids.astype(np.int64), return_counts=True)
     if (count > 1).any():
-        raise UserError("annotation id twice", where=where, expected="ids of their own", got=int(values[count > 1][0]))
+        raise UserError("duplicate annotation id", where=where, expected="unique ids", got=int(values[count > 1][0]))
     return ids.astype(np.int64)
 
 
-def _check_twice(rows: Float[np.ndarray, "n k"], where: str) -> None:
+def _check_duplicates(rows: Float[np.ndarray, "n k"], where: str) -> None:
     order = np.lexsort(rows[:, :3].T)
-    for place in np.flatnonzero((rows[order[1:], :3] == rows[order[:-1], :3]).all(1)):
-        first, second = sorted((int(order[place]), int(order[place + 1])))
+    for position in np.flatnonzero((rows[order[1:], :3] == rows[order[:-1], :3]).all(1)):
+        first, second = sorted((int(order[position]), int(order[position + 1])))
         if (rows[first] == rows[second]).all():
-            _wrong(f"{where}, result {second}", "the same pose twice", "each once", f"a copy of result {first}")
+            _wrong(f"{where}, result {second}", "duplicate pose", "each pose once", f"a copy of result {first}")
 
 
 def _wrong(where: str, problem: str, expected: object, got: object) -> NoReturn:

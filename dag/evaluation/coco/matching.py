@@ -12,7 +12,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_RESULTS = 20
 """Maximum number of results of an image, the highest scores first."""
 CHUNK = 4096
-"""Number of pairs whose OKS is computed at once, so that they fit into the processor's cache."""
+"""Number of pairs whose OKS is computed at once: they fit into the processor's cache."""
 ASSIGNED_OKS = 0.1
 """OKS from which a result is assigned to a person, correct or not (Ronchi & Perona, ICCV 2017)."""
 
@@ -22,7 +22,7 @@ class Pairs:
     """Every counted result with every person of its image.
 
     Attributes:
-        order: indices of the counted results, by image, then by falling score, ties in the given order.
+        order: indices of the counted results, by image, then by descending score, ties in the given order.
         rank: rank of each entry of `order` within its image.
         result: position in `order` of each pair's result; non-decreasing.
         person: index of each pair's person; increasing within a result.
@@ -65,15 +65,15 @@ def _similarity(
 ) -> Float[np.ndarray, " N"]:
     """OKS of pairs in pycocotools' order of operations, so that results are bit-identical.
 
-    For a person without labelled joints, the distance of a joint is that to the box, grown by its own size on each side.
-    Pairs are summed in groups with the same number of joints: the rounding of a numpy sum depends on its length.
+    For a person without labelled joints, the distance of a joint is that to the box, enlarged by its own size on each
+    side. Pairs are summed in groups with the same number of joints: the rounding of a numpy sum depends on its length.
     """
     offset_x, offset_y = np.moveaxis(predicted_xy - gt.keypoints_xy[person], -1, 0)
     labelled = gt.visibility[person] > 0
     unlabelled = ~labelled.any(1)
     if unlabelled.any():
-        far, (corner, size) = predicted_xy[unlabelled], np.split(gt.bbox_xywh[person[unlabelled], None], 2, axis=-1)
-        outside = np.maximum(0, corner - size - far) + np.maximum(0, far - (corner + size * 2))
+        xy, (corner, size) = predicted_xy[unlabelled], np.split(gt.bbox_xywh[person[unlabelled], None], 2, axis=-1)
+        outside = np.maximum(0, corner - size - xy) + np.maximum(0, xy - (corner + size * 2))
         offset_x[unlabelled], offset_y[unlabelled] = np.moveaxis(outside, -1, 0)
         labelled[unlabelled] = True
     exponent = (offset_x**2 + offset_y**2) / (sigmas * 2) ** 2 / (gt.area[person] + np.spacing(1))[:, None] / 2
@@ -86,7 +86,7 @@ def _similarity(
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Outcome of every counted result in S strata and at T thresholds.
+    """Match of every counted result in S strata and at T thresholds.
 
     Attributes:
         person: index into the ground truth of the matched person; -1 for none.
@@ -104,10 +104,10 @@ def match(
     unmatched_counts: Bool[np.ndarray, "S R"],
     thresholds: Float[np.ndarray, " T"] = THRESHOLDS,
 ) -> Matches:
-    """Match each result, by falling score, to the unmatched person with the highest OKS.
+    """Match each result, by descending score, to the unmatched person with the highest OKS.
 
-    Persons of the stratum take precedence over others; of equal OKS the last person wins. Crowd regions can be matched
-    any number of times.
+    Persons of the stratum take precedence over others; ties are resolved by the last person. Crowd regions can be
+    matched any number of times.
 
     Args:
         counted: evaluated persons of each stratum; the others are ignored, and so are results that match them.
@@ -140,10 +140,11 @@ def match(
 
 
 def assigned_persons(gt: GroundTruth, results: Results, sigmas: Float[np.ndarray, " J"]) -> Int[np.ndarray, " D"]:
-    """Index of the person that each result is assigned to; -1 for none. A person has at most one result.
+    """Index of the person that each result is assigned to; -1 for none. At most one result per person.
 
-    With ground-truth boxes, the person whose box was used (the highest score of several results); with a detector's
-    boxes, the person matched at an OKS of `ASSIGNED_OKS`. Crowds and persons without labelled joints have no result.
+    With ground-truth boxes, the person whose box was used (of several results, the one with the highest score is
+    assigned); with a detector's boxes, the person matched at an OKS of `ASSIGNED_OKS`. Crowd regions and persons
+    without labelled joints have no result.
     """
     assigned = np.full(len(results), -1)
     if (results.person_id >= 0).any():

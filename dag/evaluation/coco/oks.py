@@ -1,6 +1,6 @@
 """Object keypoint similarity, as COCO defines it (cocodataset.org/#keypoints-eval).
 
-As pycocotools' `COCOeval.computeOks` for people with labelled joints.
+Equal to pycocotools' `COCOeval.computeOks` for persons with labelled joints.
 """
 
 import numpy as np
@@ -13,12 +13,12 @@ def joint_similarity(
     area: Float[np.ndarray, "*#shape"],
     sigmas: Float[np.ndarray, " J"],
 ) -> Float[np.ndarray, "*#shape J"]:
-    """exp(-d^2 / (2 s^2 k^2)) with s^2 the person's area and k = 2 sigma: 1 on the spot, 0 far away.
+    """Keypoint similarity exp(-d^2 / (2 s^2 k^2)), with s^2 the person's area and k = 2 sigma: 1 at distance 0.
 
     Args:
         predicted_xy, gt_xy: image pixels; leading axes broadcast.
-        area: segment area of the true person in square pixels.
-        sigmas: the skeleton's.
+        area: of the ground-truth person, square pixels.
+        sigmas: the skeleton's OKS constants.
     """
     squared = ((predicted_xy - gt_xy) ** 2).sum(-1)
     return np.exp(-squared / (2 * sigmas) ** 2 / (area[..., None] + np.spacing(1)) / 2)
@@ -31,10 +31,10 @@ def oks(
     area: Float[np.ndarray, "*#shape"],
     sigmas: Float[np.ndarray, " J"],
 ) -> Float[np.ndarray, "*#shape"]:
-    """Mean similarity over the true person's labelled joints (visibility above 0); NaN where none is labelled.
+    """Mean similarity over the ground-truth person's labelled joints (visibility above 0); NaN without any.
 
-    Leading axes broadcast: `oks(predicted_xy[:, None], gt_xy[None], visibility[None], area[None], sigmas)` is every
-    prediction against every person.
+    Leading axes broadcast: `oks(predicted_xy[:, None], gt_xy[None], visibility[None], area[None], sigmas)` compares
+    every prediction with every person.
     """
     similarity = joint_similarity(predicted_xy, gt_xy, area, sigmas)
     labelled = np.broadcast_to(visibility > 0, similarity.shape)

@@ -1,4 +1,4 @@
-"""Operators of the review: one for the selected joints, with keys (keys.js), one for all joints of a person."""
+"""FiftyOne plugin with two operators: decide about the selected joints (keys in keys.js), and about a whole person."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import fiftyone.operators as foo
 from fiftyone.core.json import stringify
 from fiftyone.operators import types
 
-from dag.review import handles
+from dag.review.joint_boxes import VISIBILITIES, joint_boxes, save_with_decisions
 
 CHOICES = {"accept": "accept", "reject": "reject", "queued": "back to the queue"}
-LEAVE = "leave as it is"
+UNCHANGED = "unchanged"
 
 
 class DecideSelected(foo.Operator):
-    """Decide about the selected joints; a selected pose or box stands for all its joints that have a proposal."""
+    """Decide about the selected joints; a selected pose or bounding box selects all queued joints of its person."""
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -25,17 +25,17 @@ class DecideSelected(foo.Operator):
         if choice == "form":
             ctx.prompt("@dag/review/decide")
             return {}
-        chosen = _selected(sample, ctx.selected_labels, choice)
-        if not chosen:
+        boxes = _selected_boxes(sample, ctx.selected_labels, choice)
+        if not boxes:
             ctx.ops.notify("Select a joint or a person first", variant="warning")
             return {}
-        for handle in chosen:
-            handle.decision = choice
-        return _save(ctx, sample, chosen)
+        for box in boxes:
+            box.decision = choice
+        return _save(ctx, sample, boxes)
 
 
 class Decide(foo.Operator):
-    """A form of all joints of a person: a decision and a visibility each."""
+    """Form with all joints of a person: a decision and a visibility each."""
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -51,74 +51,75 @@ class Decide(foo.Operator):
             form.view("none", types.Warning(label="Open an image first"))
             return types.Property(form, invalid=True)
         sample = ctx.dataset[ctx.current_sample]
-        people = _people(sample, ctx.selected_labels)
-        form.enum("person", list(map(str, people)), default=str(people[0]), label="person", required=True)
-        person = int(ctx.params.get("person") or people[0])
-        for handle in _handles(sample, person):
+        person_ids = _person_ids(sample, ctx.selected_labels)
+        form.enum("person", list(map(str, person_ids)), default=str(person_ids[0]), label="person", required=True)
+        person_id = int(ctx.params.get("person") or person_ids[0])
+        for box in _boxes_of(sample, person_id):
             choices = types.RadioGroup(orientation="horizontal")
-            choices.add_choice(LEAVE, label=f"leave ({handle.decision})")
-            for value, label in CHOICES.items() if handle.kept["proposed"] else []:
+            choices.add_choice(UNCHANGED, label=f"unchanged ({box.decision})")
+            for value, label in CHOICES.items() if box.last_saved["proposed"] else []:
                 choices.add_choice(value, label=label)
-            for value in handles.VISIBILITIES:
-                if value != handle.visibility:
+            for value in VISIBILITIES:
+                if value != box.visibility:
                     choices.add_choice(value, label=f"flag {value}")
-            name = f"{person}.{handle.label}".replace(".", "_")
-            form.enum(name, choices.values(), default=LEAVE, view=choices, label=handle.label.replace("_", " "))
-        return types.Property(form, view=types.View(label=f"Joints of person {person}"))
+            name = f"{person_id}.{box.label}".replace(".", "_")
+            form.enum(name, choices.values(), default=UNCHANGED, view=choices, label=box.label.replace("_", " "))
+        return types.Property(form, view=types.View(label=f"Joints of person {person_id}"))
 
     def execute(self, ctx: Any) -> dict[str, str]:
         sample = ctx.dataset[ctx.current_sample]
-        person = int(ctx.params["person"])
+        person_id = int(ctx.params["person"])
         changed = []
-        for handle in _handles(sample, person):
-            choice = ctx.params.get(f"{person}_{handle.label}", LEAVE)
+        for box in _boxes_of(sample, person_id):
+            choice = ctx.params.get(f"{person_id}_{box.label}", UNCHANGED)
             if choice in CHOICES:
-                handle.decision = choice
-            elif choice in handles.VISIBILITIES:
-                handle.visibility = choice
-            if choice != LEAVE:
-                changed.append(handle)
+                box.decision = choice
+            elif choice in VISIBILITIES:
+                box.visibility = choice
+            if choice != UNCHANGED:
+                changed.append(box)
         return _save(ctx, sample, changed)
 
 
-def _handles(sample: Any, person: int) -> list[Any]:
-    return [handle for handle in handles.handles_of(sample) if handle.person_id == person]
+def _boxes_of(sample: Any, person_id: int) -> list[Any]:
+    return [box for box in joint_boxes(sample) if box.person_id == person_id]
 
 
-def _people(sample: Any, selected: list[dict]) -> list[int]:
-    """Instances with handles: the selected one first, then those who wait, the least certain first."""
-    labels = {each["label_id"] for each in selected}
-    chosen = {label.person_id for label in _labels(sample) if label.id in labels}
-    doubt = {handle.person_id: (0, 0.0) for handle in handles.handles_of(sample)}
-    for handle in sample.proposed.detections:
-        waits = handle.decision == "queued"
-        doubt[handle.person_id] = max(doubt[handle.person_id], (waits, handle.uncertainty or 0.0))
-    return sorted(doubt, key=lambda person: (person in chosen, *doubt[person]), reverse=True)
+def _person_ids(sample: Any, selected: list[dict]) -> list[int]:
+    """Persons with joint boxes: selected ones first, then those with queued joints, the least certain first."""
+    label_ids = {each["label_id"] for each in selected}
+    selected_ids = {label.person_id for label in _labels(sample) if label.id in label_ids}
+    priority = {box.person_id: (False, 0.0) for box in joint_boxes(sample)}
+    for box in sample.proposed_joints.detections:
+        queued = box.decision == "queued"
+        priority[box.person_id] = max(priority[box.person_id], (queued, box.uncertainty or 0.0))
+    return sorted(priority, key=lambda person_id: (person_id in selected_ids, *priority[person_id]), reverse=True)
 
 
 def _labels(sample: Any) -> list[Any]:
-    poses = [pose for field in ("before", "after") for pose in sample[field].keypoints]
-    return [*poses, *sample.boxes.detections, *handles.handles_of(sample)]
+    poses = [pose for field in ("annotated_pose", "reviewed_pose") for pose in sample[field].keypoints]
+    return [*poses, *sample.boxes.detections, *joint_boxes(sample)]
 
 
-def _selected(sample: Any, selected: list[dict], choice: str) -> list[Any]:
-    """Selected handles, and the pending proposals (to undo: all) of persons with another selected label."""
-    labels = {each["label_id"] for each in selected}
-    own = [handle for handle in handles.handles_of(sample) if handle.id in labels and handle.kept["proposed"]]
-    people = {label.person_id for label in _labels(sample) if label.id in labels} - {handle.person_id for handle in own}
-    theirs = [handle for handle in sample.proposed.detections if handle.person_id in people]
-    return [*own, *(handle for handle in theirs if choice == "queued" or handle.decision == "queued")]
+def _selected_boxes(sample: Any, selected: list[dict], choice: str) -> list[Any]:
+    """Selected joint boxes with a proposal; of persons selected by another label, the queued ones (to undo: all)."""
+    label_ids = {each["label_id"] for each in selected}
+    boxes = [box for box in joint_boxes(sample) if box.id in label_ids and box.last_saved["proposed"]]
+    person_ids = {label.person_id for label in _labels(sample) if label.id in label_ids}
+    person_ids -= {box.person_id for box in boxes}
+    others = [box for box in sample.proposed_joints.detections if box.person_id in person_ids]
+    return [*boxes, *(box for box in others if choice == "queued" or box.decision == "queued")]
 
 
 def _save(ctx: Any, sample: Any, changed: list[Any]) -> dict[str, str]:
     try:
-        handles.save(sample, sample.save)
+        save_with_decisions(sample, sample.save)
     except ValueError as error:
         ctx.ops.notify(str(error), variant="error")
         return {}
-    queued, decided = ctx.dataset.sum("queued"), ctx.dataset.sum("decided")
-    said = ", ".join(f"{handle.label.replace('_', ' ')}: {handle.decision}" for handle in changed)
-    ctx.ops.notify(f"{said} ({decided} decided, {queued} wait)", variant="success")
+    queued, decided = ctx.dataset.sum("queued_joints"), ctx.dataset.sum("decided_joints")
+    text = ", ".join(f"{box.label.replace('_', ' ')}: {box.decision}" for box in changed)
+    ctx.ops.notify(f"{text} ({decided} decided, {queued} queued)", variant="success")
     ctx.ops.clear_selected_labels()
     ctx.trigger("@dag/review/refresh_sample", {"sample": stringify(sample.to_mongo_dict(include_id=True))})
     return {}

@@ -1,12 +1,12 @@
-// Keys of the open image: a accept, d reject, u back to the queue, e a form of all joints of the person.
+// Keys in the open image: a accept, d reject, u back to the queue, e form with all joints of the person.
 const { Operator, OperatorConfig, executeOperator, registerOperator } = window.__foo__;
 
 document.addEventListener("keydown", (event) => {
   const choice = { a: "accept", d: "reject", u: "queued", e: "form" }[event.key];
   const typing = event.target.closest?.("input, textarea, [contenteditable=true]");
-  const open = document.querySelector('[data-cy="modal"]');
+  const modal = document.querySelector('[data-cy="modal"]');
   const form = document.querySelector('[data-cy="operators-prompt-modal"]');
-  if (!choice || !open || form || typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (!choice || !modal || form || typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   executeOperator("@dag/review/decide_selected", { choice });
 });
 

@@ -1,4 +1,4 @@
-"""AP and AR against pycocotools, xtcocotools' metrics and worked answers."""
+"""AP and AR against pycocotools, the metrics of xtcocotools, and worked answers."""
 
 import gzip
 import json
@@ -39,7 +39,7 @@ def test_same_as_pycocotools_on_random_sets(seed):
     assert_same(ours(content, results), pycocotools_metrics(content, results))
 
 
-def test_same_as_pycocotools_on_many_photographs():
+def test_same_as_pycocotools_on_many_images():
     content, results = random_set(99, num_images=5000)
     assert_same(ours(content, results), pycocotools_metrics(content, results))
 
@@ -63,7 +63,7 @@ def test_same_as_pycocotools_on_coco(real_data, split):
         assert_same(ours(content, shaken), pycocotools_metrics(content, shaken))
 
 
-def test_published_example(real_data):
+def test_example_of_xtcocotools(real_data):
     """jin-s13/xtcocoapi: its authors' evaluator and pycocotools agree on these."""
     folder = real_data / "data/evaluator"
     metrics = evaluate_keypoints(folder / "example_coco_val.json", folder / "example_coco_preds.json")
@@ -103,14 +103,14 @@ def test_sigmas_are_the_skeletons():
     assert coco_metrics([person], [prediction], CROWDPOSE14)["AP"] == pytest.approx(0.4)
 
 
-def test_half_of_the_people_found():
+def test_half_of_the_persons_predicted():
     persons = people(COCO17, 20)
     metrics = coco_metrics(persons, predict(persons[:10], 0.0), COCO17)
     assert metrics["AR"] == pytest.approx(0.5)
     assert metrics["AP"] == pytest.approx(51 / 101)
 
 
-def test_nothing_found_is_0_and_nobody_to_find_is_none():
+def test_no_predictions_are_0_and_no_evaluated_persons_are_none():
     persons = people(COCO17, 4)
     assert set(coco_metrics(persons, [], COCO17).values()) <= {0.0, None}
     assert coco_metrics(persons, [], COCO17)["AP"] == 0
@@ -121,40 +121,39 @@ def test_nothing_found_is_0_and_nobody_to_find_is_none():
     assert coco_metrics(small, predict(small, 0.0), COCO17)["AP_L"] is None
 
 
-def test_photographs_without_people_count():
-    """A pose where no_persons is lowers precision, once it is better scored than the right ones."""
+def test_images_without_persons_count():
+    """A pose in an image without persons lowers precision if its score is higher than those of the true positives."""
     persons = people(COCO17, 2)
-    found = [replace(pose, score=0.5) for pose in predict(persons, 0.0)]
-    ghost = replace(found[0], image_id=77, person_id=-1, score=0.9)
-    gt, results = ground_truth_of(persons, COCO17, image_ids=[77]), results_of([*found, ghost], COCO17)
+    correct = [replace(pose, score=0.5) for pose in predict(persons, 0.0)]
+    false_positive = replace(correct[0], image_id=77, person_id=-1, score=0.9)
+    gt, results = ground_truth_of(persons, COCO17, image_ids=[77]), results_of([*correct, false_positive], COCO17)
     assert average_precision(gt, results, COCO17)["AP"] == pytest.approx(2 / 3)
 
 
-def test_ap_of_a_stratum_is_its_peoples_alone():
+def test_ap_of_a_stratum_counts_its_persons_only():
     persons = people(COCO17, 12)
     gt, first = ground_truth_of(persons, COCO17), np.arange(12) < 6
     strata = {"first": first, "last": ~first}
     good, bad = predict(persons, 0.0), predict(persons, 9.0)
-    for found, expected in ((good[:6] + bad[6:], (1.0, 0.0)), (bad[:6] + good[6:], (0.0, 1.0))):
-        metrics = person_stratum_metrics(Evaluation(gt, results_of(found, COCO17), COCO17, strata))
+    for poses, expected in ((good[:6] + bad[6:], (1.0, 0.0)), (bad[:6] + good[6:], (0.0, 1.0))):
+        metrics = person_stratum_metrics(Evaluation(gt, results_of(poses, COCO17), COCO17, strata))
         assert (metrics["first"]["AP"], metrics["last"]["AP"]) == expected
         assert metrics["first"]["instances"] == 6
 
 
-def test_strata_without_known_people_go_by_photograph():
-    """As CrowdPose's evaluator: a pose that resembles no_persons is wrong in the band of its image."""
+def test_unmatched_results_of_a_detector_count_in_the_strata_of_their_image():
+    """As in CrowdPose's evaluator: a pose that matches no person is a false positive in the band of its image."""
     persons = people(COCO17, 8)
     gt, first = ground_truth_of(persons, COCO17), np.arange(8) < 4
-    found = [replace(pose, score=0.5, person_id=-1) for pose in predict(persons, 0.0)]
-    ghost = replace(predict(persons, 9.0)[0], person_id=-1, score=0.9)
-    metrics = person_stratum_metrics(
-        Evaluation(gt, results_of([*found, ghost], COCO17), COCO17, {"first": first, "last": ~first})
-    )
+    correct = [replace(pose, score=0.5, person_id=-1) for pose in predict(persons, 0.0)]
+    false_positive = replace(predict(persons, 9.0)[0], person_id=-1, score=0.9)
+    results = results_of([*correct, false_positive], COCO17)
+    metrics = person_stratum_metrics(Evaluation(gt, results, COCO17, {"first": first, "last": ~first}))
     assert metrics["first"]["AP"] == pytest.approx(4 / 5)
     assert metrics["last"]["AP"] == 1.0
 
 
-def test_files_contents_and_rows_give_the_same(tmp_path):
+def test_files_their_content_and_annotations_give_the_same_metrics(tmp_path):
     persons = people(COCO17, 10)
     results = coco_results(predict(persons, 0.1))
     write_coco(tmp_path / "ground_truth.json", persons, COCO17)
@@ -167,7 +166,7 @@ def test_files_contents_and_rows_give_the_same(tmp_path):
     assert {name: expected[name] for name in METRICS} == coco_metrics(persons, predict(persons, 0.1), COCO17)
 
 
-def test_rows_of_coco_are_the_file(real_data):
+def test_annotations_of_coco_give_the_same_metrics_as_the_file(real_data):
     path = real_data / "data/coco/annotations/person_keypoints_val2017.json"
     results = real_data / "data/coco/results/movenet_thunder_val2017_gt_boxes.json"
     persons, _ = read_coco(path, dataset="coco", split="val", skeleton=COCO17, image_folder="")

@@ -15,7 +15,7 @@ from dag.skeleton import COCO17
 SIGMAS = COCO17.sigma_array
 
 
-def test_exact_prediction_is_1_and_one_k_away_is_exp_minus_a_half():
+def test_exact_prediction_is_1_and_distance_k_is_exp_minus_a_half():
     gt_xy = np.random.default_rng(0).uniform(0, 100, (17, 2))
     area = np.array(400.0)
     np.testing.assert_array_equal(joint_similarity(gt_xy, gt_xy, area, SIGMAS), np.ones(17))
@@ -23,18 +23,18 @@ def test_exact_prediction_is_1_and_one_k_away_is_exp_minus_a_half():
     np.testing.assert_allclose(joint_similarity(away, gt_xy, area, SIGMAS), np.exp(-0.5))
 
 
-def test_only_labelled_joints_count_and_nobody_labelled_is_nan():
+def test_only_labelled_joints_count_and_none_labelled_is_nan():
     gt_xy = np.zeros((2, 17, 2))
     predicted_xy = np.zeros((2, 17, 2))
     predicted_xy[0, 3:] = 1e6
     visibility = np.zeros((2, 17), dtype=np.int8)
     visibility[0, :4] = [1, 2, 3, 2]
-    found = oks(predicted_xy, gt_xy, visibility, np.array([100.0, 100.0]), SIGMAS)
-    assert found[0] == pytest.approx(3 / 4)
-    assert np.isnan(found[1])
+    similarity = oks(predicted_xy, gt_xy, visibility, np.array([100.0, 100.0]), SIGMAS)
+    assert similarity[0] == pytest.approx(3 / 4)
+    assert np.isnan(similarity[1])
 
 
-def test_every_pair_is_as_pycocotools_has_it():
+def test_every_pair_equals_pycocotools():
     rng = np.random.default_rng(1)
     gt_xy = rng.uniform(0, 100, (4, 17, 2))
     visibility = rng.integers(0, 3, (4, 17)).astype(np.int8)

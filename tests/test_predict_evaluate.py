@@ -1,7 +1,8 @@
-"""The stages `convert` and `evaluate` as commands, on images of lamps."""
+"""Stages `convert`, `predict` and `evaluate` as commands, on images of noise."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -39,28 +40,43 @@ def convert(project: Path) -> subprocess.CompletedProcess[str]:
         "datasets/coco/convert.py",
         root="coco",
         annotations="coco/annotations",
-        out="persons/coco.parquet",
+        out="annotations/coco.parquet",
         images="images/coco.parquet",
         report="results/coco.json",
     )
 
 
-def evaluate(project: Path, **change: str) -> subprocess.CompletedProcess[str]:
+def predict(project: Path, protocol: str = "toy", **change: str) -> subprocess.CompletedProcess[str]:
     options = {
-        "protocol": "toy",
-        "persons": "persons/coco.parquet",
+        "protocol": protocol,
+        "annotations": "annotations/coco.parquet",
         "images": "images/coco.parquet",
-        "boxes": "persons/coco.parquet",
+        "boxes": "annotations/coco.parquet",
         "model": "model",
-        "predictions": "predictions/toy",
-        "results": "results/toy",
+        "out": f"predictions/{protocol}",
+    }
+    return command(project, "pipelines/predict.py", **{**options, **change})
+
+
+def evaluate(project: Path, protocol: str = "toy", **change: str) -> subprocess.CompletedProcess[str]:
+    options = {
+        "protocol": protocol,
+        "annotations": "annotations/coco.parquet",
+        "images": "images/coco.parquet",
+        "predictions": f"predictions/{protocol}",
+        "results": f"results/{protocol}",
     }
     return command(project, "pipelines/evaluate.py", **{**options, **change})
 
 
+def predict_and_evaluate(project: Path, protocol: str = "toy", **change: str) -> None:
+    for done in (predict(project, protocol, **change), evaluate(project, protocol)):
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Official COCO layout with a val split only, an untrained model, and parameters that name them."""
+    """A project with COCO files of a val split and a test-dev split, converted, and an untrained model."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("coco/annotations", "coco/val2017", "model"):
         (folder / name).mkdir(parents=True)
@@ -72,10 +88,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["datasets"] = {"coco": {"root": "coco", "annotations": "annotations"}}
+    table = "annotations/coco.parquet"
     params["evaluate"]["protocols"] = {
-        "toy": {"dataset": "coco", "split": "val", "labels": "persons/coco.parquet", "boxes": "persons/coco.parquet"},
-        "detected": {"dataset": "coco", "split": "val", "labels": "persons/coco.parquet", "boxes": "boxes.json"},
-        "test_dev": {"dataset": "coco", "split": "test-dev", "labels": "persons/coco.parquet", "boxes": "boxes.json"},
+        "toy": {"dataset": "coco", "split": "val", "annotations": table, "boxes": table},
+        "detected": {"dataset": "coco", "split": "val", "annotations": table, "boxes": "boxes.json"},
+        "test_dev": {"dataset": "coco", "split": "test-dev", "annotations": table, "boxes": "boxes.json"},
     }
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)
@@ -101,14 +118,14 @@ def _write_test_dev(folder: Path) -> None:
     (folder / "annotations/image_info_test-dev2017.json").write_text(json.dumps({"images": images}))
 
 
-def test_convert_keeps_everybody(project: Path) -> None:
-    persons, skeleton = read_annotations(project / "persons/coco.parquet")
+def test_convert_keeps_all_persons(project: Path) -> None:
+    persons, skeleton = read_annotations(project / "annotations/coco.parquet")
     assert skeleton == COCO17
     assert [person.person_id for person in persons] == [1, 2, 3, 4, 5, 6]
     assert json.loads((project / "results/coco.json").read_text())["val"]["instances"] == 6
 
 
-def test_convert_ends_in_one_line(project: Path, tmp_path: Path) -> None:
+def test_errors_of_convert_are_one_line(project: Path, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes((project / "params.yaml").read_bytes())
     done = convert(tmp_path)
     assert done.returncode == 1
@@ -119,23 +136,22 @@ def test_convert_ends_in_one_line(project: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
 
 
-def test_evaluate_writes_figures_and_predictions_twice_the_same(project: Path) -> None:
+def test_predictions_and_metrics_are_complete_and_deterministic(project: Path) -> None:
     written = []
     for _ in range(2):
-        done = evaluate(project)
-        assert done.returncode == 0, done.stderr
+        predict_and_evaluate(project)
         folders = (project / "results/toy", project / "predictions/toy")
         paths = [path for folder in folders for path in folder.rglob("*.*")]
         written.append({path.name: path.read_bytes() for path in paths})
     assert written[0] == written[1]
-    results = {"graph.json", "heatmap.json", "mean_pose.json", "predictions.parquet"}
+    predictions = {"graph.json", "heatmap.json", "mean_pose.json", "predictions.parquet"}
     plots = {path.name for path in (project / "results/toy/plots").iterdir()}
-    assert set(written[0]) == {"metrics.json", "all_metrics.json", *results, *plots}
+    assert set(written[0]) == {"metrics.json", "all_metrics.json", *predictions, *plots}
     assert len(plots) == 5
-    metrics, metrics = (json.loads(written[0][name]) for name in ("metrics.json", "all_metrics.json"))
-    assert (metrics["instances"], metrics["output"]) == (6, "graph")
-    assert metrics["AP"] == metrics["graph"]["AP"]
-    assert metrics["heatmap"]["AP"] == metrics["heatmap"]["AP"]
+    headline, metrics = (json.loads(written[0][name]) for name in ("metrics.json", "all_metrics.json"))
+    assert (headline["instances"], headline["output"]) == (6, "graph")
+    assert headline["AP"] == metrics["graph"]["AP"]
+    assert headline["heatmap"]["AP"] == metrics["heatmap"]["AP"]
     for output in ("heatmap", "graph", "mean_pose"):
         assert 0 <= metrics[output]["AP"] <= 1
         again = evaluate_keypoints(
@@ -146,47 +162,58 @@ def test_evaluate_writes_figures_and_predictions_twice_the_same(project: Path) -
 
 
 def test_boxes_of_a_detector_are_scored_and_suppressed(project: Path) -> None:
-    """One person has two boxes: one pose of theirs is left; the box on another split's image is left out."""
-    files = {"predictions": "predictions/detected", "results": "results/detected"}
-    done = evaluate(project, protocol="detected", boxes="boxes.json", **files)
-    assert done.returncode == 0, done.stderr
-    found, _ = read_predictions(project / "predictions/detected/predictions.parquet")
-    poses = [pose for pose in found if pose.output == "mean_pose"]
+    """One person has two boxes: NMS keeps one of the poses; the box on an image of another split is left out."""
+    predict_and_evaluate(project)
+    predict_and_evaluate(project, "detected", boxes="boxes.json")
+    predictions, _ = read_predictions(project / "predictions/detected/predictions.parquet")
+    poses = [pose for pose in predictions if pose.output == "mean_pose"]
     assert len(poses) == 6
     assert {(pose.score, pose.person_id) for pose in poses} == {(0.5, -1)}
-    own = json.loads((project / "results/toy/all_metrics.json").read_text())
+    ground_truth_boxes = json.loads((project / "results/toy/all_metrics.json").read_text())
     detected = json.loads((project / "results/detected/all_metrics.json").read_text())
-    assert detected["mean_pose"]["AP"] == own["mean_pose"]["AP"]
+    assert detected["mean_pose"]["AP"] == ground_truth_boxes["mean_pose"]["AP"]
     assert detected["mean_pose"]["instances"] == 6
 
 
 def test_a_split_without_annotations_is_predicted_for_the_server(project: Path) -> None:
-    files = {"predictions": "predictions/test_dev", "results": "results/test_dev"}
-    done = evaluate(project, protocol="test_dev", boxes="boxes.json", **files)
-    assert done.returncode == 0, done.stderr
+    predict_and_evaluate(project, "test_dev", boxes="boxes.json")
     metrics = json.loads((project / "results/test_dev/metrics.json").read_text())
     assert (metrics["instances"], metrics["AP"]) == (0, None)
+    shutil.copy(ROOT / "dvc.yaml", project / "dvc.yaml")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, "-m", "dag", "submission", "mine", "--protocol", "test_dev"]
+    arguments = [sys.executable, "-m", "dag", "submission", "dag-w32", "--protocol", "test_dev"]
     done = subprocess.run(arguments, cwd=project, env=environment, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(project / "person_keypoints_test-dev2017_mine_results.zip") as archive:
-        (entry,) = json.loads(archive.read("person_keypoints_test-dev2017_mine_results.json"))
+    with zipfile.ZipFile(project / "person_keypoints_test-dev2017_dag-w32_results.zip") as archive:
+        (entry,) = json.loads(archive.read("person_keypoints_test-dev2017_dag-w32_results.json"))
     assert entry["image_id"] == 900
 
 
-BAD = [
-    ({"protocol": "moon"}, "error: unknown protocol: expected one of toy, detected, test_dev, got moon\n"),
+PREDICT_ERRORS = [
+    ({"protocol": "moon"}, "error: params.yaml: unknown protocol: expected one of toy, detected, test_dev, got 'moon'"),
     ({"model": "nowhere"}, "error: nowhere/config.json: no such file; check"),
-    ({"persons": "nowhere.parquet"}, "error: nowhere.parquet: not a table of annotations: got"),
+    ({"annotations": "nowhere.parquet"}, "error: nowhere.parquet: not a table of annotations: got"),
+]
+EVALUATE_ERRORS = [
+    ({"protocol": "moon"}, "error: params.yaml: unknown protocol: expected one of toy, detected, test_dev, got 'moon'"),
+    ({"predictions": "nowhere"}, "error: nowhere/predictions.parquet: not a table of predictions: got"),
+    ({"annotations": "nowhere.parquet"}, "error: nowhere.parquet: not a table of annotations: got"),
 ]
 
 
-@pytest.mark.parametrize(("change", "text"), BAD)
-def test_evaluate_ends_in_one_line(project: Path, change: dict[str, str], text: str) -> None:
-    done = evaluate(project, predictions="predictions/bad", results="results/bad", **change)
+@pytest.mark.parametrize(("change", "text"), PREDICT_ERRORS)
+def test_errors_of_predict_are_one_line(project: Path, change: dict[str, str], text: str) -> None:
+    assert_one_line(predict(project, **{"out": "predictions/bad", **change}), text)
+    assert not (project / "predictions/bad").exists()
+
+
+@pytest.mark.parametrize(("change", "text"), EVALUATE_ERRORS)
+def test_errors_of_evaluate_are_one_line(project: Path, change: dict[str, str], text: str) -> None:
+    assert_one_line(evaluate(project, **{"results": "results/bad", **change}), text)
+    assert not (project / "results/bad").exists()
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], text: str) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(text)
     assert done.stderr.count("\n") == 1
-    assert not (project / "predictions/bad").exists()
-    assert not (project / "results/bad").exists()
