@@ -1,4 +1,4 @@
-"""Small random images, people and cut-outs for tests that need the shape of data, not its looks."""
+"""Random images, annotations, instances and cut-outs for tests that depend on shapes and types, not on content."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from dag.pool.pool import Cutout, write_pool
 from dag.skeleton import COCO17
 
 
-def make_people(rng: np.random.Generator, count: int = 2, width: int = 240, height: int = 320) -> Instances:
-    """Instances with joints anywhere in a crop, visible, occluded and unlabelled; the target has visible ones."""
+def make_instances(rng: np.random.Generator, count: int = 2, width: int = 240, height: int = 320) -> Instances:
+    """Instances with visible, occluded and unlabelled joints anywhere in a crop; the target has visible ones."""
     shape = (count, len(COCO17))
     visibility = rng.choice([0, 1, 2, 2, 3], shape).astype(np.int8)
     visibility[0, :4] = 2
@@ -25,7 +25,7 @@ def make_people(rng: np.random.Generator, count: int = 2, width: int = 240, heig
 def make_cutout(
     rng: np.random.Generator, person_id: int = 1, image_path: str = "pool.png", height: int = 120, width: int = 60
 ) -> Cutout:
-    """An opaque ellipse with all joints inside it, the last one occluded."""
+    """An opaque ellipse with all joints inside it; the last one is occluded."""
     alpha = np.zeros((height, width), np.uint8)
     cv2.ellipse(alpha, (width // 2, height // 2), (width // 2 - 2, height // 2 - 2), 0, 0, 360, 255, -1)
     rows, columns = np.nonzero(alpha)
@@ -53,7 +53,7 @@ def make_person(
     mask: bool = True,
     split: str = "train",
 ) -> PersonAnnotation:
-    """A row of a 160 x 120 image whose joints lie in its box and whose mask fills its box."""
+    """Annotation on a 160 x 120 image; its joints lie in its box and its mask fills the box."""
     x, y, width, height = bbox_xywh
     joints = len(COCO17)
     visibility = rng.choice([1, 2, 2], joints).astype(np.int8) * np.int8(labelled)
@@ -81,12 +81,12 @@ def make_person(
 
 
 def make_toy_set(folder: Path, images: int = 3, cutouts: int = 3) -> None:
-    """Write `annotations.parquet`, `pool.arrow` and `photos/`: per image two people, one unlabelled, one crowd."""
+    """Write `annotations.parquet`, `pool.arrow` and `images/`; per image two persons, an unlabelled one and a crowd."""
     rng = np.random.default_rng(0)
-    (folder / "photos").mkdir(parents=True)
+    (folder / "images").mkdir(parents=True)
     persons = []
     for image_id in range(1, images + 1):
-        cv2.imwrite(str(folder / f"photos/{image_id}.png"), rng.integers(0, 256, (120, 160, 3), dtype=np.uint8))
+        cv2.imwrite(str(folder / f"images/{image_id}.png"), rng.integers(0, 256, (120, 160, 3), dtype=np.uint8))
         number = image_id * 10
         persons += [
             make_person(rng, number, image_id, (10, 10, 50, 90)),

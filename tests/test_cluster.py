@@ -1,4 +1,4 @@
-"""The same bytes from a real Dask cluster of two workers, one of which is killed in the middle."""
+"""A Dask cluster of two workers, one of which is killed during the work, gives the same bytes as one process."""
 
 import os
 import signal
@@ -25,13 +25,13 @@ from dag.skeleton import COCO17
 from tests.cache.test_build import _bytes, _cache
 from tests.imports import ROOT
 from tests.makers import make_toy_set
-from tests.pool.test_build import everybody, root  # noqa: F401, a fixture
+from tests.pool.test_build import persons_by_rejection, root  # noqa: F401, a fixture
 from tests.pool.test_quality import LIMITS
 from tests.relabel.scenes import MASKS_ONLY, persons_of_all_kinds
 
 
 class Cluster:
-    """A scheduler and two workers on loopback, each a process of its own, at work in another folder."""
+    """A scheduler and two workers on the loopback interface, each a process, in another working directory."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -58,14 +58,14 @@ class Cluster:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Kill everybody."""
+        """Kill all processes."""
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
 
 
-class LosesOne(Workers):
-    """The cluster; after the first result one of its two workers is killed."""
+class OneKilled(Workers):
+    """Workers of a cluster; one of its two workers is killed after the first result."""
 
     def __init__(self, cluster: Cluster):
         super().__init__(0, "dask", cluster.address)
@@ -80,31 +80,31 @@ class LosesOne(Workers):
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("elsewhere"))
     yield cluster
     cluster.close()
 
 
 @pytest.fixture
-def cluster(together: Cluster) -> Cluster:
-    together.complete()
-    return together
+def cluster(running_cluster: Cluster) -> Cluster:
+    running_cluster.complete()
+    return running_cluster
 
 
 def test_cache(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By relative names: the workers are in another folder."""
+    """With relative paths: the workers are in another working directory."""
     monkeypatch.chdir(tmp_path)
     make_toy_set(tmp_path, images=60)
     _cache(tmp_path, "one")
-    _cache(Path(), "cluster", workers=LosesOne(cluster))
+    _cache(Path(), "cluster", workers=OneKilled(cluster))
     assert _bytes(tmp_path / "cluster") == _bytes(tmp_path / "one")
     assert len(_bytes(tmp_path / "one")) == 61
     assert {path.name for path in tmp_path.iterdir()} == {
         "one",
         "cluster",
         "annotations.parquet",
-        "photos",
+        "images",
         "pool.arrow",
     }
 
@@ -116,17 +116,17 @@ def test_pool(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = [
-        replace(row, person_id=100 * copy + row.person_id, image_path=f"{copy}/{row.image_path}")
+    persons = [
+        replace(person, person_id=100 * copy + person.person_id, image_path=f"{copy}/{person.image_path}")
         for copy in range(12)
-        for people in everybody().values()
-        for row in people
+        for image_persons in persons_by_rejection().values()
+        for person in image_persons
     ]
     for copy in range(12):
         (tmp_path / str(copy)).symlink_to(root)
-    for name, workers in (("one", Workers(1)), ("cluster", LosesOne(cluster))):
+    for name, workers in (("one", Workers(1)), ("cluster", OneKilled(cluster))):
         path = tmp_path / name
-        qualities = build_pool(path, rows, ".", MaskParser(), COCO17, **LIMITS, workers=workers)
+        qualities = build_pool(path, persons, ".", MaskParser(), COCO17, **LIMITS, workers=workers)
         assert sum(quality.rejection is None for quality in qualities) == 12
     assert (tmp_path / "cluster").read_bytes() == (tmp_path / "one").read_bytes()
 
@@ -138,7 +138,7 @@ def test_relabel(cluster: Cluster, tmp_path: Path) -> None:
         for person in persons_of_all_kinds()
     ]
     files = []
-    for workers in (Workers(1), LosesOne(cluster)):
+    for workers in (Workers(1), OneKilled(cluster)):
         candidates = relabel_persons(persons, COCO17, MASKS_ONLY, margin=2.0, min_confidence=0.8, workers=workers)
         write_annotations(tmp_path / "annotations", apply_candidates(persons, candidates, COCO17), COCO17)
         write_candidates(tmp_path / "queue", candidates)
@@ -155,12 +155,12 @@ def _refuse(number: int) -> None:
     raise UserError("no", got=number)
 
 
-def test_errors_of_tasks_come_through(cluster: Cluster) -> None:
+def test_errors_of_tasks_are_passed_on(cluster: Cluster) -> None:
     with pytest.raises(UserError, match=r"^no: got 7$"):
         list(Workers(0, "dask", cluster.address).map(_refuse, [(7,)], "numbers"))
 
 
-def test_cluster_without_workers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cluster_without_workers_is_an_error_after_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dag.parallel.TIMEOUT", 1)
     cluster = Cluster(tmp_path)
     try:
@@ -173,7 +173,7 @@ def test_cluster_without_workers_is_given_up(tmp_path: Path, monkeypatch: pytest
         cluster.close()
 
 
-def test_cluster_that_dies_is_one_line(tmp_path: Path) -> None:
+def test_cluster_that_dies_is_an_error(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     try:
         cluster.complete()

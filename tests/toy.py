@@ -1,4 +1,4 @@
-"""Instances and predictions made of random numbers."""
+"""Random annotations and predictions for tests of evaluation and prediction."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ from dag.skeleton import Skeleton
 
 
 def people(skeleton: Skeleton, count: int, seed: int = 0, first_id: int = 1) -> list[PersonAnnotation]:
-    """Instances of random size, two to an image."""
+    """Annotations of persons of random size with random visibility, two per image."""
     rng = np.random.default_rng(seed)
     joints = len(skeleton)
-    rows = []
+    persons = []
     for number in range(count):
         left, top = rng.uniform(0, 200, 2)
         width, height = rng.uniform(20, 200, 2)
         visibility = rng.integers(0, 3, joints).astype(np.int8)
         xy = np.array([left, top]) + rng.random((joints, 2)) * [width, height]
-        rows.append(
+        persons.append(
             PersonAnnotation(
                 dataset="toy",
                 split="val",
@@ -35,11 +35,11 @@ def people(skeleton: Skeleton, count: int, seed: int = 0, first_id: int = 1) -> 
                 occluder=np.zeros(joints, dtype=np.int8),
             )
         )
-    return rows
+    return persons
 
 
 def predict(persons: list[PersonAnnotation], error: float, seed: int = 0) -> list[Prediction]:
-    """The ground_truth, each person off by a random share (up to `error`) of the box's size."""
+    """The ground truth with Gaussian errors, whose standard deviation is random, at most `error` x the box's size."""
     rng = np.random.default_rng(seed)
     return [
         Prediction(

@@ -14,8 +14,8 @@ is answered, because the App then reports the edit as saved. The supported exten
 - Execution store notifications (`operators/store/notification_service.py`) watch the collection of the execution store
   alone. A MongoDB change stream on the samples needs a replica set; it and polling `last_modified_at` see an edit only
   after it was stored.
-- The App's JavaScript emits `annotation:persistenceSuccess` after the server has answered, and its event bus is in none
-  of the modules that plugins can reach (`window.__fos__`, `__foo__`, `__foa__`, ...; `server/static/assets/src-*.js`).
+- The App's JavaScript (`server/static/assets/src-*.js`) emits `annotation:persistenceSuccess`, but after the server has
+  answered, and the modules for plugins (`window.__fos__`, `__foo__`, `__foa__`, ...) do not export this event bus.
 - Starlette middleware or a route of our own before FiftyOne's is outside FiftyOne's interface, too. It would have to
   repeat the endpoints' checks, patching and entity tags for samples and for patches views.
 """

@@ -1,4 +1,4 @@
-"""The wrappers in a foreign `A.Compose`, beside albumentations' own transforms."""
+"""`MaskJoints` and `InstancePaste` in an `A.Compose`, together with Albumentations' own transforms."""
 
 import pickle
 
@@ -11,22 +11,22 @@ from dag.augmentation.albumentations import InstancePaste, MaskJoints
 from dag.errors import UserError
 from dag.pool.pool import Pool, write_pool
 from dag.skeleton import COCO17
-from tests.makers import make_cutout, make_people
+from tests.makers import make_cutout, make_instances
 
 FIELDS = ["visibility", "visibility_source", "occluder", "joint"]
 
 
-def _sample(people: int = 2) -> dict:
+def _sample(persons: int = 2) -> dict:
     rng = np.random.default_rng(0)
-    crop = make_people(rng, people)
+    instances = make_instances(rng, persons)
     return {
         "image": rng.integers(0, 256, (320, 240, 3), dtype=np.uint8),
         "mask": np.ones((320, 240), np.uint8),
-        "keypoints": crop.keypoints_xy.reshape(-1, 2).astype(np.float32),
-        "visibility": crop.visibility.ravel(),
-        "visibility_source": crop.visibility_source.ravel(),
-        "occluder": crop.occluder.ravel(),
-        "joint": list(COCO17.joints) * people,
+        "keypoints": instances.keypoints_xy.reshape(-1, 2).astype(np.float32),
+        "visibility": instances.visibility.ravel(),
+        "visibility_source": instances.visibility_source.ravel(),
+        "occluder": instances.occluder.ravel(),
+        "joint": list(COCO17.joints) * persons,
     }
 
 
@@ -40,7 +40,7 @@ def _pool() -> list:
     return [make_cutout(rng, number) for number in range(3)]
 
 
-def test_mask_joints_hides_and_keeps_every_keypoint() -> None:
+def test_mask_joints_occludes_and_keeps_every_keypoint() -> None:
     sample = _sample()
     out = _compose(MaskJoints(17, p=1.0))(**sample)
     assert np.allclose(out["keypoints"], sample["keypoints"])
@@ -62,7 +62,7 @@ def test_instance_paste_appends_a_person() -> None:
     assert (out["mask"] == 0).any()
 
 
-def test_randomness_is_the_composes() -> None:
+def test_randomness_comes_from_the_compose() -> None:
     def run(seed: int) -> bytes:
         return _compose(MaskJoints(17, p=1.0), InstancePaste(_pool(), 17, p=1.0), seed=seed)(**_sample())[
             "image"
@@ -72,8 +72,8 @@ def test_randomness_is_the_composes() -> None:
     assert run(1) != run(2)
 
 
-def test_between_foreign_transforms_a_lit_pixel_stays_at_its_joint() -> None:
-    sample = _sample(people=1)
+def test_between_other_transforms_a_lit_pixel_stays_at_its_joint() -> None:
+    sample = _sample(persons=1)
     pool = [make_cutout(np.random.default_rng(0))]
     pool[0].rgba[..., :3] = 0
     image = np.zeros((320, 240, 3), np.uint8)
@@ -103,12 +103,14 @@ def test_p_zero_does_nothing(transform: A.DualTransform) -> None:
         (None, r"label_fields=\[\], remove_invisible=False"),
     ],
 )
-def test_visibility_has_to_be_there_and_joints_have_to_stay(params: dict | None, got: str) -> None:
+def test_visibility_is_required_and_invisible_keypoints_must_stay(params: dict | None, got: str) -> None:
     sample = _sample()
     sample = {name: sample[name] for name in ("image", "keypoints", "joint", "visibility")}
     pipeline = A.Compose([MaskJoints(17, p=1.0)], keypoint_params=params and A.KeypointParams("xy", **params))
     expected = r'expected KeypointParams\(..., label_fields=\["visibility"\], remove_invisible=False\), got ' + got
-    with pytest.raises(UserError, match="MaskJoints: keypoints that are not everyone's with visibility: " + expected):
+    with pytest.raises(
+        UserError, match="MaskJoints: keypoints without visibility, or with invisible ones removed: " + expected
+    ):
         pipeline(**sample)
 
 
@@ -119,20 +121,22 @@ def test_visibility_has_to_be_there_and_joints_have_to_stay(params: dict | None,
         (np.zeros((320, 240, 3), np.float32), r"float32 \(320, 240, 3\)"),
     ],
 )
-def test_pictures_have_to_be_rgb(image: np.ndarray, got: str) -> None:
-    expected = f"InstancePaste: not a picture: expected uint8 height x width x 3, got {got}; put it before A.Normalize"
+def test_images_have_to_be_rgb(image: np.ndarray, got: str) -> None:
+    expected = (
+        f"InstancePaste: not an RGB image: expected uint8 height x width x 3, got {got}; put it before A.Normalize"
+    )
     with pytest.raises(UserError, match=expected):
         _compose(InstancePaste(_pool(), 17, p=1.0))(**{**_sample(), "image": image})
 
 
-def test_a_picture_without_people_stays() -> None:
+def test_an_image_without_persons_does_not_change() -> None:
     sample = {name: value[:0] if name in [*FIELDS, "keypoints"] else value for name, value in _sample().items()}
     out = _compose(MaskJoints(17, p=1.0), InstancePaste(_pool(), 17, p=1.0))(**sample)
     assert (out["image"] == sample["image"]).all()
     assert len(out["keypoints"]) == 0
 
 
-def test_boxes_stay_and_every_mask_loses_what_is_covered() -> None:
+def test_boxes_do_not_change_and_masks_lose_covered_pixels() -> None:
     sample = _sample()
     masks = np.stack([np.full((320, 240), level, np.uint8) for level in (1, 7, 9)])
     boxes = np.array([[10.0, 20, 100, 200], [50, 60, 200, 300]])
@@ -145,25 +149,25 @@ def test_boxes_stay_and_every_mask_loses_what_is_covered() -> None:
     out = pipeline(**sample, masks=masks, bboxes=boxes, box_id=[3, 4])
     assert np.allclose(out["bboxes"], boxes, atol=1e-3)
     assert list(out["box_id"]) == [3, 4]
-    gone = out["mask"] == 0
-    assert 0.02 < gone.mean() < 0.98
+    covered = out["mask"] == 0
+    assert 0.02 < covered.mean() < 0.98
     for before, after in zip(masks, out["masks"]):
-        assert (after == np.where(gone, 0, before)).all()
+        assert (after == np.where(covered, 0, before)).all()
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_masks_have_no_holes_where_the_colour_is_the_same(level: int) -> None:
+def test_masks_have_no_holes_where_colours_of_occluder_and_image_are_equal(level: int) -> None:
     sample, cutout = _sample(), make_cutout(np.random.default_rng(5))
     cutout.rgba[..., :3] = level
     pipeline = _compose(InstancePaste([cutout], 17, p=1.0))
     expected = pipeline(**sample)["mask"]
     pipeline = _compose(InstancePaste([cutout], 17, p=1.0))
-    found = pipeline(**{**sample, "image": np.full_like(sample["image"], level)})["mask"]
-    assert (found == expected).all()
-    assert (found == 0).sum() > 500
+    mask = pipeline(**{**sample, "image": np.full_like(sample["image"], level)})["mask"]
+    assert (mask == expected).all()
+    assert (mask == 0).sum() > 500
 
 
-def test_a_second_picture_gets_the_same_things() -> None:
+def test_further_images_get_the_same_occlusion() -> None:
     sample = _sample()
     second, depth = 255 - sample["image"], np.full((320, 240), 9, np.uint8)
     pipeline = A.Compose(
@@ -180,7 +184,7 @@ def test_a_second_picture_gets_the_same_things() -> None:
     assert (out["depth"] == np.where(covered, 0, 9)).all()
 
 
-def test_replay_puts_the_same_things_on_another_picture(tmp_path) -> None:
+def test_replay_applies_the_same_occlusion_to_another_image(tmp_path) -> None:
     sample = _sample()
     write_pool(tmp_path / "pool.arrow", _pool(), COCO17)
     pipeline = A.ReplayCompose(
@@ -201,10 +205,10 @@ def test_replay_puts_the_same_things_on_another_picture(tmp_path) -> None:
     assert not (other["image"] == out["image"]).all()
 
 
-def test_after_resize_and_rotation_the_laws_hold_with_visibility_alone() -> None:
-    sample = _sample(people=1)
+def test_after_resize_and_rotation_the_invariants_hold_with_visibility_alone() -> None:
+    sample = _sample(persons=1)
     given = {name: sample[name] for name in ("image", "keypoints")} | {"visibility": np.full(17, 2, np.int8)}
-    shares = []
+    ratios = []
     for seed in range(40):
         steps = [A.Rotate(20, p=1.0), A.Resize(256, 192), MaskJoints(17, p=1.0), InstancePaste(_pool(), 17, p=1.0)]
         out = _compose(*steps, A.Normalize(), seed=seed, fields=["visibility"])(**given)
@@ -212,19 +216,19 @@ def test_after_resize_and_rotation_the_laws_hold_with_visibility_alone() -> None
         assert out["image"].dtype == np.float32
         visibility = np.array(out["visibility"])[:17]
         assert set(visibility) <= {1, 2}
-        shares.append((visibility == 1).mean())
-    assert min(shares) > 0
-    assert 0.4 < max(shares) <= 0.8
+        ratios.append((visibility == 1).mean())
+    assert min(ratios) > 0
+    assert 0.4 < max(ratios) <= 0.8
 
 
-def test_a_pipeline_with_a_pool_file_goes_to_other_processes(tmp_path) -> None:
+def test_a_compose_with_a_pool_file_can_be_pickled(tmp_path) -> None:
     write_pool(tmp_path / "pool.arrow", _pool(), COCO17)
     pipeline = _compose(InstancePaste(Pool(tmp_path / "pool.arrow"), 17, p=1.0))
     copy = pickle.loads(pickle.dumps(pipeline))
     assert (copy(**_sample())["image"] == pipeline(**_sample())["image"]).all()
 
 
-def test_keypoints_have_to_be_whole_people() -> None:
+def test_keypoints_have_to_be_whole_instances() -> None:
     sample = {name: value[:-1] if name in [*FIELDS, "keypoints"] else value for name, value in _sample().items()}
     with pytest.raises(UserError, match="not whole instances: expected a multiple of 17, got 33"):
         _compose(MaskJoints(17, p=1.0))(**sample)

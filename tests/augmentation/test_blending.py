@@ -12,7 +12,7 @@ def _map(scale: float, rotation: float, offset: tuple[float, float]) -> np.ndarr
 
 
 def _reference(image: np.ndarray, rgba: np.ndarray, affine: np.ndarray, nearer: np.ndarray) -> np.ndarray:
-    """The whole image in floating point."""
+    """Reference: a blend of the whole image in floating point."""
     warped = cv2.warpAffine(rgba.astype(np.float32), affine, image.shape[1::-1])
     alpha = warped[..., 3:] / 255 * ~nearer[..., None]
     return image * (1 - alpha) + warped[..., :3] * alpha
@@ -31,11 +31,11 @@ def test_agrees_with_a_float_blend_of_the_whole_image(scale: float, rotation: fl
     difference = np.abs(blend(image, rgba, affine, nearer) - _reference(image, rgba, affine, nearer))
     assert difference.mean() < 0.5
     assert difference.max() <= 4
-    nobody = np.zeros_like(nearer)
-    assert (blend(image, rgba, affine) == blend(image, rgba, affine, nobody)).all()
+    nothing = np.zeros_like(nearer)
+    assert (blend(image, rgba, affine) == blend(image, rgba, affine, nothing)).all()
 
 
-def test_what_is_nearer_and_what_is_transparent_stay_as_they_were() -> None:
+def test_nearer_pixels_and_those_under_transparent_ones_do_not_change() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)
     before = image.copy()
@@ -63,8 +63,8 @@ def test_a_lit_spot_stays_at_its_joint(scale: float, rotation: float) -> None:
     image = blend(np.zeros((320, 320, 3), np.uint8), rgba, affine, np.zeros((320, 320), dtype=bool))
     weights = image[..., 0].astype(float)
     rows, columns = np.indices(weights.shape)
-    found = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
-    assert np.abs(found - apply_affine(affine, joint)).max() < 0.25
+    centroid = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+    assert np.abs(centroid - apply_affine(affine, joint)).max() < 0.25
 
 
 def test_large_cutouts_are_averaged() -> None:

@@ -13,7 +13,7 @@ from dag.augmentation.instances import (
 from dag.geometry import at, pixel_of
 
 
-def _people(visibility: list[list[int]]) -> Instances:
+def _instances(visibility: list[list[int]]) -> Instances:
     flags = np.array(visibility, dtype=np.int8)
     xy = np.arange(flags.size * 2, dtype=float).reshape(*flags.shape, 2)
     return Instances(xy, flags, np.where(flags > 0, Source.ANNOTATED, 0).astype(np.int8), np.zeros_like(flags))
@@ -30,14 +30,14 @@ def test_at_is_false_outside() -> None:
     assert at(mask * np.uint8(7), xy).tolist() == [7, 7, 0, 0, 0]
 
 
-def test_under_is_what_objects_and_people_lie_on() -> None:
-    people = _people([[1, 1, 1, 1, 1, 0], [1] * 6])
-    people.occluder[:] = [0, Occluder.OBJECT, Occluder.PERSON, Occluder.SELF, Occluder.FRAME, Occluder.OBJECT]
-    assert covered_joints(people).tolist() == [False, True, True, False, False, False]
+def test_covered_joints_are_those_behind_objects_and_persons() -> None:
+    instances = _instances([[1, 1, 1, 1, 1, 0], [1] * 6])
+    instances.occluder[:] = [0, Occluder.OBJECT, Occluder.PERSON, Occluder.SELF, Occluder.FRAME, Occluder.OBJECT]
+    assert covered_joints(instances).tolist() == [False, True, True, False, False, False]
 
 
-def test_hidden_joints_keep_number_and_source_and_get_the_occluder() -> None:
-    before = _people([[0, 1, 2, 3], [2, 2, 2, 2]])
+def test_covered_joints_get_the_occluder_and_occluded_ones_keep_visibility_and_source() -> None:
+    before = _instances([[0, 1, 2, 3], [2, 2, 2, 2]])
     covered = np.array([[True] * 4, [False] * 4])
     after = mark_covered(before, covered, Occluder.OBJECT)
     assert after.visibility.tolist() == [[0, 1, 1, 3], [2, 2, 2, 2]]
@@ -48,23 +48,23 @@ def test_hidden_joints_keep_number_and_source_and_get_the_occluder() -> None:
     assert mark_covered(before, np.zeros_like(covered), Occluder.OBJECT) is before
 
 
-def test_covered_joints_of_others_leave() -> None:
-    after = cover_by_instance(_people([[2, 2], [2, 1]]), np.array([[True, False], [True, False]]))
+def test_covered_joints_of_others_become_unlabelled() -> None:
+    after = cover_by_instance(_instances([[2, 2], [2, 1]]), np.array([[True, False], [True, False]]))
     assert after.visibility.tolist() == [[Visibility.OCCLUDED, 2], [Visibility.UNLABELLED, 1]]
     assert after.occluder.tolist() == [[Occluder.PERSON, 0], [0, 0]]
     assert after.keypoints_xy[1].tolist() == [[0, 0], [6, 7]]
     assert after.visibility_source[1].tolist() == [Source.NONE, Source.ANNOTATED]
 
 
-def test_append_puts_the_new_person_last() -> None:
-    both = append(_people([[2, 0]]), _people([[1, 2]]))
+def test_append_puts_the_new_instance_last() -> None:
+    both = append(_instances([[2, 0]]), _instances([[1, 2]]))
     assert both.visibility.tolist() == [[2, 0], [1, 2]]
     assert both.keypoints_xy.shape == (2, 2, 2)
 
 
 def test_diagonal_of_labelled_joints() -> None:
     flags = np.array([[2, 1, 0]], dtype=np.int8)
-    people = Instances(np.array([[[1.0, 1], [4, 5], [100, 100]]]), flags, flags, flags)
-    assert joints_diagonal(people) == pytest.approx(5)
-    nobody = Instances(people.keypoints_xy, flags * 0, flags, flags)
-    assert joints_diagonal(nobody) == 0
+    instances = Instances(np.array([[[1.0, 1], [4, 5], [100, 100]]]), flags, flags, flags)
+    assert joints_diagonal(instances) == pytest.approx(5)
+    unlabelled = Instances(instances.keypoints_xy, flags * 0, flags, flags)
+    assert joints_diagonal(unlabelled) == 0

@@ -15,7 +15,7 @@ from dag.skeleton import COCO17
 from tests.cache.test_build import KEYWORDS, _cache
 from tests.makers import make_toy_set
 
-STILL = {"flip": 0.0, "rotation": 0.0, "rotation_p": 0.0, "scale": 0.0, "half_body": 0.0, "seed": 1}
+NO_AUGMENTATION = {"flip": 0.0, "rotation": 0.0, "rotation_p": 0.0, "scale": 0.0, "half_body": 0.0, "seed": 1}
 HRNET = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half_body": 0.3, "seed": 1}
 WIDTH, HEIGHT = KEYWORDS["input_wh"]
 
@@ -38,7 +38,7 @@ def _loaded(crops: PersonCrops, workers: int, context: str | None = None) -> lis
 
 
 def test_without_augmentation_the_input_is_the_middle_of_the_canvas(folder: Path) -> None:
-    crops, shards = PersonCrops(folder, occluded=0.0, **STILL), Shards(folder)
+    crops, shards = PersonCrops(folder, occluded=0.0, **NO_AUGMENTATION), Shards(folder)
     for index in range(len(crops)):
         sample, crop = crops[index], shards.crop(index, 0)
         margin = (np.array(shards.canvas_wh) - shards.input_wh) // 2
@@ -56,16 +56,16 @@ def test_the_unaugmented_input_equals_a_direct_warp_of_the_image(folder: Path) -
 
     shards = Shards(folder)
     crop = shards.crop(0, 0)
-    photo = cv2.imread(str(folder.parent / "photos/1.png"), cv2.IMREAD_COLOR_RGB)
-    sample = PersonCrops(folder, occluded=0.0, **STILL)[0]
+    image = cv2.imread(str(folder.parent / "images/1.png"), cv2.IMREAD_COLOR_RGB)
+    sample = PersonCrops(folder, occluded=0.0, **NO_AUGMENTATION)[0]
     affine = sample["input_from_canvas"].astype(float)
-    direct = cv2.warpAffine(photo, compose(affine, crop.canvas_from_image), (WIDTH, HEIGHT))
-    through = cv2.warpAffine(sample["image"], affine, (WIDTH, HEIGHT))
-    assert np.array_equal(direct, through)
+    expected = cv2.warpAffine(image, compose(affine, crop.canvas_from_image), (WIDTH, HEIGHT))
+    actual = cv2.warpAffine(sample["image"], affine, (WIDTH, HEIGHT))
+    assert np.array_equal(expected, actual)
 
 
 @pytest.mark.parametrize("epoch", range(3))
-def test_joints_follow_the_matrix_and_points_outside_are_unlabelled(folder: Path, epoch: int) -> None:
+def test_joints_follow_the_affine_map_and_joints_outside_are_unlabelled(folder: Path, epoch: int) -> None:
     crops, shards = PersonCrops(folder, occluded=0.0, **HRNET), Shards(folder)
     crops.set_epoch(epoch)
     mirrored = 0
@@ -84,7 +84,7 @@ def test_joints_follow_the_matrix_and_points_outside_are_unlabelled(folder: Path
 
 
 def test_a_lit_pixel_stays_at_its_joint(folder: Path) -> None:
-    """Through rotation, scaling, half body and mirroring, by OpenCV's own warp."""
+    """Through rotation, scale, half body and flip, warped by OpenCV."""
     crops, shards, checked = PersonCrops(folder, occluded=0.0, **HRNET), Shards(folder), 0
     for epoch in range(10):
         crops.set_epoch(epoch)
@@ -101,15 +101,15 @@ def test_a_lit_pixel_stays_at_its_joint(folder: Path) -> None:
             if lit.sum() < 0.2 or not (4 < after[0] < WIDTH - 5 and 4 < after[1] < HEIGHT - 5):
                 continue
             rows, columns = np.indices(lit.shape)
-            found = np.array([(lit * columns).sum(), (lit * rows).sum()]) / lit.sum()
-            moved = sample["input_from_canvas"][:, :2] @ (np.round(before) - before)
-            assert np.abs(found - after - moved).max() < 0.6
+            centroid = np.array([(lit * columns).sum(), (lit * rows).sum()]) / lit.sum()
+            rounding = sample["input_from_canvas"][:, :2] @ (np.round(before) - before)
+            assert np.abs(centroid - after - rounding).max() < 0.6
             checked += 1
     assert checked > 50
 
 
 def test_flip_twice_is_the_identity(folder: Path) -> None:
-    still, flipped = (PersonCrops(folder, occluded=0.0, **{**STILL, "flip": p}) for p in (0.0, 1.0))
+    still, flipped = (PersonCrops(folder, occluded=0.0, **{**NO_AUGMENTATION, "flip": p}) for p in (0.0, 1.0))
     for index in range(len(still)):
         one, other = still[index], flipped[index]
         back = other["keypoints_input_xy"][:, COCO17.flip_index].copy()
@@ -131,28 +131,28 @@ def test_augmentation_follows_the_protocol(folder: Path) -> None:
             flips.append(np.linalg.det(linear) < 0)
             scales.append(1 / np.hypot(*linear[1]))
             angles.append(np.rad2deg(np.arctan2(-linear[1, 0], linear[1, 1])))
-    turned = np.abs(angles) > 1e-3
+    rotated = np.abs(angles) > 1e-3
     assert np.mean(flips) == pytest.approx(0.5, abs=0.05)
-    assert np.mean(turned) == pytest.approx(0.6, abs=0.05)
-    assert np.std(np.array(angles)[turned]) == pytest.approx(43, abs=4)
+    assert np.mean(rotated) == pytest.approx(0.6, abs=0.05)
+    assert np.std(np.array(angles)[rotated]) == pytest.approx(43, abs=4)
     assert np.max(np.abs(angles)) == pytest.approx(90, abs=1e-3)
     assert (min(scales), max(scales)) == pytest.approx((0.65, 1.35), abs=1e-3)
     assert np.mean(scales) == pytest.approx(1, abs=0.03)
 
 
-def test_variants_are_drawn_evenly_by_their_share(folder: Path) -> None:
+def test_variants_are_drawn_uniformly_with_the_given_probability(folder: Path) -> None:
     shards = Shards(folder)
-    pictures = [[shards.crop(index, variant).image.tobytes() for variant in range(3)] for index in range(len(shards))]
+    images = [[shards.crop(index, variant).image.tobytes() for variant in range(3)] for index in range(len(shards))]
     for occluded in (0.0, 0.25, 1.0):
-        crops, counts = PersonCrops(folder, occluded=occluded, **STILL), np.zeros(3)
+        crops, counts = PersonCrops(folder, occluded=occluded, **NO_AUGMENTATION), np.zeros(3)
         for epoch in range(30):
             crops.set_epoch(epoch)
             for index in range(len(crops)):
-                counts[pictures[index].index(crops[index]["image"].tobytes())] += 1
+                counts[images[index].index(crops[index]["image"].tobytes())] += 1
         np.testing.assert_allclose(counts / counts.sum(), [1 - occluded, occluded / 2, occluded / 2], atol=0.06)
 
 
-def test_half_body_turns_to_one_half() -> None:
+def test_half_body_crops_contain_one_half() -> None:
     xy = np.zeros((17, 2), np.float32)
     xy[:11] = np.random.default_rng(0).uniform(0, 20, (11, 2))
     xy[11:] = np.random.default_rng(1).uniform(100, 120, (6, 2))
@@ -168,15 +168,15 @@ def test_half_body_turns_to_one_half() -> None:
         assert size_wh.max() <= 1.5 * 20 * 128 / 96
     only_upper = labelled.copy()
     only_upper[11:15] = False
-    instead = half_body_crop(xy, only_upper, COCO17, input_wh, upper=False)
-    assert instead is not None
-    assert np.allclose(instead[0], upper[0])
+    other_half = half_body_crop(xy, only_upper, COCO17, input_wh, upper=False)
+    assert other_half is not None
+    assert np.allclose(other_half[0], upper[0])
     few = np.arange(17) < 8
     assert half_body_crop(xy, few, COCO17, input_wh, upper=True) is None
 
 
 def test_half_body_is_used_at_its_probability(folder: Path) -> None:
-    crops, used = PersonCrops(folder, occluded=0.0, **{**STILL, "half_body": 0.3}), []
+    crops, used = PersonCrops(folder, occluded=0.0, **{**NO_AUGMENTATION, "half_body": 0.3}), []
     for epoch in range(40):
         crops.set_epoch(epoch)
         used += [crops[index]["input_from_canvas"][0, 0] != 1 for index in range(len(crops))]
@@ -205,7 +205,7 @@ def test_any_number_of_workers_gives_the_same_batches(folder: Path, context: str
     assert all(_same(one, other) for one, other in zip(alone, together))
 
 
-def test_workers_that_stay_see_the_next_epoch(folder: Path) -> None:
+def test_persistent_workers_see_the_next_epoch(folder: Path) -> None:
     crops = PersonCrops(folder, occluded=0.5, **HRNET)
     loader = DataLoader(crops, batch_size=12, num_workers=1, collate_fn=collate, persistent_workers=True)
     for epoch in range(2):
@@ -214,18 +214,18 @@ def test_workers_that_stay_see_the_next_epoch(folder: Path) -> None:
         assert _same(batch, collate([crops[index] for index in range(12)]))
 
 
-def test_collate_makes_up_the_number_of_people(folder: Path) -> None:
-    crops = PersonCrops(folder, occluded=0.5, **STILL)
+def test_collate_pads_the_number_of_instances(folder: Path) -> None:
+    crops = PersonCrops(folder, occluded=0.5, **NO_AUGMENTATION)
     samples = [crops[index] for index in range(len(crops))]
-    most = max(len(sample["visibility"]) for sample in samples)
-    assert min(len(sample["visibility"]) for sample in samples) < most
+    max_instances = max(len(sample["visibility"]) for sample in samples)
+    assert min(len(sample["visibility"]) for sample in samples) < max_instances
     batch = collate(samples)
     width, height = crops.shards.canvas_wh
     assert batch["image"].shape == (12, height, width, 3)
     assert batch["image"].dtype == batch["ignore"].dtype == torch.uint8
     assert batch["ignore"].shape == (12, height // 4, width // 4)
     assert batch["input_from_canvas"].shape == (12, 2, 3)
-    assert batch["keypoints_input_xy"].shape == (12, most, 17, 2)
+    assert batch["keypoints_input_xy"].shape == (12, max_instances, 17, 2)
     assert batch["keypoints_input_xy"].dtype == batch["input_from_canvas"].dtype == torch.float32
     assert batch["visibility"].dtype == torch.int8
     assert batch["person_id"].tolist() == [sample["person_id"] for sample in samples]

@@ -50,8 +50,8 @@ def test_a_lit_pixel_stays_at_its_joint() -> None:
         crop = _render(image, person, variants=0)[0]
         weights = crop.image[..., 0].astype(float)
         rows, columns = np.indices(weights.shape)
-        found = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
-        assert np.abs(found - crop.keypoints_xy[0, 3]).max() < 0.1
+        centroid = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+        assert np.abs(centroid - crop.keypoints_xy[0, 3]).max() < 0.1
         assert np.allclose(crop.keypoints_xy[0, 3], apply_affine(crop.canvas_from_image, np.array([[x, y]], float))[0])
 
 
@@ -65,7 +65,7 @@ def test_variants_are_occluded_and_the_first_is_clean() -> None:
         assert (crop.visibility[0] <= crops[0].visibility[0]).all()
 
 
-def test_rare_occlusion_is_tossed_for_again() -> None:
+def test_occlusion_is_drawn_until_one_is_applied() -> None:
     rare = {**MASK, "p": 0.3}
     crops = _render(mask=rare, paste={**PASTE, "p": 0.0}, variants=12)
     assert all((crop.image != crops[0].image).any() for crop in crops[1:])
@@ -76,20 +76,20 @@ def test_without_any_occlusion_all_variants_are_clean() -> None:
     assert all((crop.image == crops[0].image).all() for crop in crops)
 
 
-def test_seed_person_and_variant_decide() -> None:
+def test_renderings_are_determined_by_seed_person_and_variant() -> None:
     one, two, other = _render(seed=1), _render(seed=1), _render(seed=2)
     assert all((a.image == b.image).all() for a, b in zip(one, two))
     assert all((a.image != b.image).any() for a, b in zip(one[1:], other[1:]))
     assert (_render(variants=2)[2].image == one[2].image).all()
 
 
-def test_who_is_in_the_crop() -> None:
+def test_labelled_persons_with_joints_in_the_canvas_are_in_the_crop() -> None:
     rng = np.random.default_rng(0)
     near = make_person(rng, 2, 1, (60, 30, 30, 50))
     far = make_person(rng, 3, 1, (155, 0, 4, 4))
-    nobody = make_person(rng, 4, 1, (60, 30, 30, 50), labelled=False)
+    unlabelled = make_person(rng, 4, 1, (60, 30, 30, 50), labelled=False)
     crowd = make_person(rng, 6, 1, (60, 30, 30, 50), is_crowd=True)
-    crop = _render(others=[far, nobody, near, crowd], variants=0)[0]
+    crop = _render(others=[far, unlabelled, near, crowd], variants=0)[0]
     assert len(crop.visibility) == 2
     assert (crop.visibility[1] == near.visibility).all()
     assert np.allclose(crop.keypoints_xy[1], apply_affine(crop.canvas_from_image, near.keypoints_xy))
@@ -105,19 +105,19 @@ def test_joints_outside_the_canvas_are_unlabelled() -> None:
 
 
 @pytest.mark.parametrize("mask", [True, False])
-def test_ignored_blocks_are_where_unlabelled_people_are(mask: bool) -> None:
+def test_ignored_blocks_are_those_of_unlabelled_persons(mask: bool) -> None:
     rng = np.random.default_rng(0)
-    nobody = make_person(rng, 4, 1, (20, 40, 20, 30), labelled=False, mask=mask)
-    crop = _render(others=[nobody], variants=0)[0]
+    unlabelled = make_person(rng, 4, 1, (20, 40, 20, 30), labelled=False, mask=mask)
+    crop = _render(others=[unlabelled], variants=0)[0]
     corners = apply_affine(crop.canvas_from_image, np.array([[19.5, 39.5], [39.5, 69.5]]))
-    expected = cv2.resize(crop.ignore, CANVAS, interpolation=cv2.INTER_NEAREST).astype(bool)
-    rows, columns = np.nonzero(expected)
+    ignored = cv2.resize(crop.ignore, CANVAS, interpolation=cv2.INTER_NEAREST).astype(bool)
+    rows, columns = np.nonzero(ignored)
     assert np.abs(np.array([columns.min(), rows.min()]) - corners[0]).max() <= 4
     assert np.abs(np.array([columns.max(), rows.max()]) - corners[1]).max() <= 4
     assert not _render(variants=0)[0].ignore.any()
 
 
-def test_trainable_people_have_labels_and_a_box_and_are_no_crowd() -> None:
+def test_trainable_persons_have_labels_and_a_box_and_are_no_crowd() -> None:
     rng = np.random.default_rng(0)
     assert is_trainable(make_person(rng, 1, 1, (10, 10, 20, 20)))
     assert not is_trainable(make_person(rng, 1, 1, (10, 10, 20, 20), labelled=False))

@@ -25,7 +25,7 @@ from dag.skeleton import COCO17
 from tests.conftest import Rendered
 from tests.makers import make_person, make_toy_set
 
-STILL = {"flip": 0.0, "rotation": 0.0, "rotation_p": 0.0, "scale": 0.0, "half_body": 0.0}
+NO_AUGMENTATION = {"flip": 0.0, "rotation": 0.0, "rotation_p": 0.0, "scale": 0.0, "half_body": 0.0}
 HRNET = {"flip": 0.5, "rotation": 45.0, "rotation_p": 0.6, "scale": 0.35, "half_body": 0.3}
 INPUT = WIDTH, HEIGHT = 96, 128
 
@@ -37,15 +37,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _photos(toy: Path, **keywords) -> PersonImages:
-    return PersonImages(toy / "annotations.parquet", toy / "photos", input_wh=INPUT, seed=1, **{**HRNET, **keywords})
+def _samples(toy: Path, **keywords) -> PersonImages:
+    return PersonImages(toy / "annotations.parquet", toy / "images", input_wh=INPUT, seed=1, **{**HRNET, **keywords})
 
 
-def _rows(toy: Path) -> dict[int, PersonAnnotation]:
+def _persons(toy: Path) -> dict[int, PersonAnnotation]:
     return {row.person_id: row for row in read_annotations(toy / "annotations.parquet", "train")[0]}
 
 
-def _unturned(person: PersonAnnotation) -> np.ndarray:
+def _input_from_image(person: PersonAnnotation) -> np.ndarray:
     return input_from_image(*crop_from_box(person.bbox_xywh, INPUT), INPUT)
 
 
@@ -54,19 +54,19 @@ def _same(one: dict, other: dict) -> bool:
 
 
 def test_everyone_trainable_is_there_once(toy: Path) -> None:
-    photos = _photos(toy)
-    wanted = sorted(row.person_id for row in _rows(toy).values() if is_trainable(row))
-    assert sorted(photos[index]["person_id"] for index in range(len(photos))) == wanted
+    images = _samples(toy)
+    wanted = sorted(row.person_id for row in _persons(toy).values() if is_trainable(row))
+    assert sorted(images[index]["person_id"] for index in range(len(images))) == wanted
     assert len(wanted) == 12
 
 
 def test_without_augmentation_it_is_one_warp_of_the_image(toy: Path) -> None:
-    photos, rows = _photos(toy, **STILL), _rows(toy)
-    for index in range(len(photos)):
-        sample = photos[index]
+    images, rows = _samples(toy, **NO_AUGMENTATION), _persons(toy)
+    for index in range(len(images)):
+        sample = images[index]
         row = rows[sample["person_id"]]
-        affine = _unturned(row)
-        expected = cv2.warpAffine(read_image(toy / "photos", row.image_path), affine, INPUT)
+        affine = _input_from_image(row)
+        expected = cv2.warpAffine(read_image(toy / "images", row.image_path), affine, INPUT)
         assert np.array_equal(sample["image"], expected)
         labelled = sample["visibility"][0] > 0
         assert np.array_equal(sample["visibility"][0][labelled], row.visibility[labelled])
@@ -76,11 +76,11 @@ def test_without_augmentation_it_is_one_warp_of_the_image(toy: Path) -> None:
 
 def test_it_stands_in_for_the_cache(rendered: Rendered) -> None:
     """Same people, keys, types and unaugmented inputs; joints and ignored places too."""
-    photos = PersonImages(rendered.annotations, rendered.root, input_wh=INPUT, seed=1, **STILL)
-    crops = PersonCrops(rendered.cache, occluded=0.0, seed=1, **STILL)
-    assert len(photos) == len(crops)
+    images = PersonImages(rendered.annotations, rendered.root, input_wh=INPUT, seed=1, **NO_AUGMENTATION)
+    crops = PersonCrops(rendered.cache, occluded=0.0, seed=1, **NO_AUGMENTATION)
+    assert len(images) == len(crops)
     for index in range(len(crops)):
-        one, other = (collate([samples[index]]) for samples in (photos, crops))
+        one, other = (collate([samples[index]]) for samples in (images, crops))
         assert one.keys() == other.keys()
         assert one["person_id"] == other["person_id"]
         assert all(one[name].dtype == other[name].dtype for name in one)
@@ -97,18 +97,18 @@ def test_it_stands_in_for_the_cache(rendered: Rendered) -> None:
 def test_a_lit_joint_stays_at_its_joint(tmp_path: Path, flip: float) -> None:
     """Through rotation, scaling, half body and mirroring, which makes a right wrist of a left one."""
     rng, joint = np.random.default_rng(0), COCO17.joints.index("left_wrist")
-    (tmp_path / "photos").mkdir()
+    (tmp_path / "images").mkdir()
     rows = [make_person(rng, number, number, (40, 20, 60, 80)) for number in range(1, 25)]
     for row in rows:
         lit = np.zeros((120, 160), np.float32)
         row.keypoints_xy[joint] = rng.integers([60, 40], [80, 80])
         column, line = row.keypoints_xy[joint].astype(int)
         lit[line - 1 : line + 2, column - 1 : column + 2] = 255
-        cv2.imwrite(str(tmp_path / "photos" / row.image_path), lit)
+        cv2.imwrite(str(tmp_path / "images" / row.image_path), lit)
     write_annotations(tmp_path / "annotations.parquet", rows, COCO17)
-    photos, checked, name = _photos(tmp_path, flip=flip), 0, COCO17.flip_index[joint] if flip else joint
-    for index in range(len(photos)):
-        sample = photos[index]
+    images, checked, name = _samples(tmp_path, flip=flip), 0, COCO17.flip_index[joint] if flip else joint
+    for index in range(len(images)):
+        sample = images[index]
         at = sample["keypoints_input_xy"][0, name]
         if not (sample["visibility"][0, name] and 12 < at[0] < WIDTH - 13 and 12 < at[1] < HEIGHT - 13):
             continue
@@ -123,7 +123,7 @@ def test_a_lit_joint_stays_at_its_joint(tmp_path: Path, flip: float) -> None:
 def test_a_flip_is_the_mirrored_picture_with_swapped_names(rendered: Rendered) -> None:
     """The flip is part of the one warp: only rounding tells it from a warp and a flip."""
     still, flipped = (
-        PersonImages(rendered.annotations, rendered.root, input_wh=INPUT, seed=1, **{**STILL, "flip": p})
+        PersonImages(rendered.annotations, rendered.root, input_wh=INPUT, seed=1, **{**NO_AUGMENTATION, "flip": p})
         for p in (0.0, 1.0)
     )
     for index in range(len(still)):
@@ -143,12 +143,12 @@ def test_ignored_places_are_those_of_people_without_labels(tmp_path: Path) -> No
     target = make_person(rng, 1, 1, (40, 20, 60, 80))
     child = make_person(rng, 2, 1, (60, 50, 30, 40), labelled=False)
     crowd = make_person(rng, 3, 1, (20, 70, 25, 30), labelled=False, is_crowd=True, mask=False)
-    (tmp_path / "photos").mkdir()
-    cv2.imwrite(str(tmp_path / "photos" / target.image_path), np.zeros((120, 160, 3), np.uint8))
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / target.image_path), np.zeros((120, 160, 3), np.uint8))
     write_annotations(tmp_path / "annotations.parquet", [target, child, crowd], COCO17)
-    found = _photos(tmp_path, **STILL)[0]["ignore"]
+    found = _samples(tmp_path, **NO_AUGMENTATION)[0]["ignore"]
     region = unlabelled_region([target, child, crowd])
-    warped = cv2.warpAffine(region, _unturned(target), INPUT, flags=cv2.INTER_NEAREST)
+    warped = cv2.warpAffine(region, _input_from_image(target), INPUT, flags=cv2.INTER_NEAREST)
     blocks = warped.reshape(HEIGHT // 4, 4, WIDTH // 4, 4).mean(axis=(1, 3))
     clear = np.abs(blocks - 0.5) > 0.45
     assert found.shape == blocks.shape
@@ -158,7 +158,7 @@ def test_ignored_places_are_those_of_people_without_labels(tmp_path: Path) -> No
 
 def test_occlusion_is_a_function_of_the_users(toy: Path) -> None:
     occlude = partial(mask_joints, min_count=2, max_count=4, min_size=10.0, max_size=20.0)
-    plain, occluded = _photos(toy), _photos(toy, occlude=occlude)
+    plain, occluded = _samples(toy), _samples(toy, occlude=occlude)
     for index in range(len(plain)):
         one, other = plain[index], occluded[index]
         assert (one["image"] != other["image"]).any() or not one["visibility"][0].any()
@@ -169,31 +169,31 @@ def test_occlusion_is_a_function_of_the_users(toy: Path) -> None:
 
 
 def test_same_seed_and_epoch_same_sample_for_any_number_of_workers(toy: Path) -> None:
-    photos, again = _photos(toy), _photos(toy)
-    alone = list(DataLoader(photos, 5, collate_fn=collate))  # type: ignore[arg-type]
+    images, again = _samples(toy), _samples(toy)
+    alone = list(DataLoader(images, 5, collate_fn=collate))  # type: ignore[arg-type]
     shared = list(DataLoader(again, 5, collate_fn=collate, num_workers=2))  # type: ignore[arg-type]
     assert len(alone) == len(shared) == 3
     assert all(_same(one, other) for one, other in zip(alone, shared))
     again.set_epoch(1)
-    assert not all(_same(photos[index], again[index]) for index in range(len(photos)))
-    photos.set_epoch(1)
-    assert all(_same(photos[index], again[index]) for index in reversed(range(len(photos))))
+    assert not all(_same(images[index], again[index]) for index in range(len(images)))
+    images.set_epoch(1)
+    assert all(_same(images[index], again[index]) for index in reversed(range(len(images))))
 
 
 def test_what_is_missing_is_said_in_one_line(toy: Path, tmp_path: Path) -> None:
-    nobody = tmp_path / "nobody.parquet"
-    write_annotations(nobody, [make_person(np.random.default_rng(0), 1, 1, (9, 9, 9, 9), labelled=False)], COCO17)
+    unlabelled = tmp_path / "unlabelled.parquet"
+    write_annotations(unlabelled, [make_person(np.random.default_rng(0), 1, 1, (9, 9, 9, 9), labelled=False)], COCO17)
     with pytest.raises(
-        UserError, match=r"nobody.parquet: no persons to train on: expected persons with labelled joints"
+        UserError, match=r"unlabelled.parquet: no persons to train on: expected persons with labelled joints"
     ):
-        PersonImages(nobody, toy / "photos", input_wh=INPUT, seed=1, **STILL)
+        PersonImages(unlabelled, toy / "images", input_wh=INPUT, seed=1, **NO_AUGMENTATION)
     with pytest.raises(
         UserError, match=r"no annotations of this split: expected one of \['train', 'val'\], got 'test'"
     ):
-        PersonImages(toy / "annotations.parquet", toy, "test", input_wh=INPUT, seed=1, **STILL)
-    photos = PersonImages(toy / "annotations.parquet", tmp_path, input_wh=INPUT, seed=1, **STILL)
+        PersonImages(toy / "annotations.parquet", toy, "test", input_wh=INPUT, seed=1, **NO_AUGMENTATION)
+    images = PersonImages(toy / "annotations.parquet", tmp_path, input_wh=INPUT, seed=1, **NO_AUGMENTATION)
     with pytest.raises(UserError, match=r"1.png: missing or unreadable image; check the data root"):
-        photos[0]
+        images[0]
 
 
 def _differences(crops: PersonCrops, rows: dict[int, PersonAnnotation], root: Path, epochs: Sequence[int]) -> tuple:
@@ -208,8 +208,8 @@ def _differences(crops: PersonCrops, rows: dict[int, PersonAnnotation], root: Pa
             affine, canvas = sample["input_from_canvas"].astype(float), crops.shards.crop(index, 0)
             batch = collate([sample])
             twice = denormalise(warp(batch["image"], batch["input_from_canvas"], (height, width)))[0] * 255
-            photo = read_image(root, rows[sample["person_id"]].image_path)
-            once = cv2.warpAffine(photo, compose(affine, canvas.canvas_from_image), (width, height))
+            image = read_image(root, rows[sample["person_id"]].image_path)
+            once = cv2.warpAffine(image, compose(affine, canvas.canvas_from_image), (width, height))
             inside = cv2.warpAffine(np.full(canvas.image.shape[:2], 255, np.uint8), affine, (width, height)) == 255
             found.append(np.abs(twice.permute(1, 2, 0).numpy().round() - once)[inside].ravel())
             covered.append(inside.mean())
@@ -231,7 +231,7 @@ def test_what_the_cache_costs_in_pixels(real_data: Path, tmp_path: Path) -> None
         seed=1, workers=Workers(1),
     )  # fmt: skip
     people = {row.person_id: row for row in rows}
-    for augment, mean, most, covers in ((STILL, 0.01, 16, 1.0), (HRNET, 2.0, 255, 0.94)):
+    for augment, mean, most, covers in ((NO_AUGMENTATION, 0.01, 16, 1.0), (HRNET, 2.0, 255, 0.94)):
         crops = PersonCrops(tmp_path / "cache", occluded=0.0, seed=1, **augment)
         difference, covered = _differences(crops, people, root, (0,))
         assert difference.mean() < mean

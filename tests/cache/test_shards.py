@@ -12,25 +12,25 @@ from dag.errors import UserError
 
 def _crops(person_id: int, variants: int = 1) -> list[Crop]:
     rng = np.random.default_rng(person_id)
-    people = person_id % 3 + 1
+    persons = person_id % 3 + 1
     return [
         Crop(
             person_id=person_id,
             variant=variant,
             image=rng.integers(0, 256, (40, 32, 3), dtype=np.uint8),
             canvas_from_image=rng.normal(size=(2, 3)),
-            keypoints_xy=rng.uniform(0, 32, (people + variant, 17, 2)),
-            visibility=rng.integers(0, 3, (people + variant, 17), dtype=np.int8),
-            occluder=rng.integers(0, 3, (people + variant, 17), dtype=np.int8),
+            keypoints_xy=rng.uniform(0, 32, (persons + variant, 17, 2)),
+            visibility=rng.integers(0, 3, (persons + variant, 17), dtype=np.int8),
+            occluder=rng.integers(0, 3, (persons + variant, 17), dtype=np.int8),
             ignore=rng.integers(0, 2, (10, 8), dtype=np.uint8),
         )
         for variant in range(variants + 1)
     ]
 
 
-def _write(folder: Path, people: int = 5, shards: int = 2) -> list[dict]:
+def _write(folder: Path, persons: int = 5, shards: int = 2) -> list[dict]:
     folder.mkdir()
-    parts = np.array_split(np.arange(people), shards)
+    parts = np.array_split(np.arange(persons), shards)
     entries = [
         write_shard(folder / f"train-{number:05d}.arrow", (_crops(int(n)) for n in part))
         for number, part in enumerate(parts)
@@ -40,7 +40,7 @@ def _write(folder: Path, people: int = 5, shards: int = 2) -> list[dict]:
     return entries
 
 
-def test_everything_comes_back(tmp_path: Path) -> None:
+def test_shards_round_trip(tmp_path: Path) -> None:
     entries = _write(tmp_path / "cache")
     assert [entry["instances"] for entry in entries] == [3, 2]
     assert [entry["file"] for entry in entries] == ["train-00000.arrow", "train-00001.arrow"]
@@ -49,13 +49,13 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     for index in range(5):
         assert shards.person_id(index) == index
         for crop in _crops(index):
-            found = shards.crop(index, crop.variant)
+            stored = shards.crop(index, crop.variant)
             for name, value in vars(crop).items():
-                wanted = value.astype(np.float32) if name == "keypoints_xy" else value
-                assert np.array_equal(getattr(found, name), wanted), name
+                expected = value.astype(np.float32) if name == "keypoints_xy" else value
+                assert np.array_equal(getattr(stored, name), expected), name
 
 
-def test_a_shard_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_shard_is_written_atomically(tmp_path: Path) -> None:
     def crops() -> Iterator[list[Crop]]:
         yield _crops(0)
         assert [path.name[:18] for path in tmp_path.iterdir()] == [".train-00000.arrow"]
@@ -66,8 +66,8 @@ def test_a_shard_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_may_write_one_shard(tmp_path: Path) -> None:
-    """As when a cluster believes that a worker has died."""
+def test_two_processes_may_write_the_same_shard(tmp_path: Path) -> None:
+    """As when a cluster runs the task of a worker again that it takes for dead."""
 
     def crops() -> Iterator[list[Crop]]:
         yield _crops(0)
@@ -79,13 +79,13 @@ def test_two_may_write_one_shard(tmp_path: Path) -> None:
     assert is_intact(tmp_path, entry)
 
 
-def test_any_changed_byte_is_found(tmp_path: Path) -> None:
+def test_any_changed_byte_is_detected(tmp_path: Path) -> None:
     first, second = _write(tmp_path / "cache")
     check_shards(tmp_path / "cache")
     path = tmp_path / "cache" / second["file"]
     content = path.read_bytes()
-    for place in (0, len(content) // 3, len(content) - 1):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for position in (0, len(content) // 3, len(content) - 1):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
         assert is_intact(tmp_path / "cache", first)
         assert not is_intact(tmp_path / "cache", second)
         with pytest.raises(UserError, match=r"damaged shards: got train-00001\.arrow; run `dvc repro cache`"):
@@ -96,7 +96,7 @@ def test_any_changed_byte_is_found(tmp_path: Path) -> None:
         check_shards(tmp_path / "cache")
 
 
-def test_damage_inside_a_person_is_named(tmp_path: Path) -> None:
+def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     path = tmp_path / "cache/train-00000.arrow"
     content = path.read_bytes()
@@ -114,32 +114,32 @@ def test_pixels_are_views_of_the_file(tmp_path: Path) -> None:
     assert not image.flags.writeable
 
 
-def test_survives_pickling_after_use(tmp_path: Path) -> None:
+def test_shards_can_be_pickled_after_use(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     shards = Shards(tmp_path / "cache")
     before = shards.crop(4, 1).image.copy()
     assert (pickle.loads(pickle.dumps(shards)).crop(4, 1).image == before).all()
 
 
-def test_index_outside(tmp_path: Path) -> None:
+def test_an_index_out_of_range_is_an_index_error(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     with pytest.raises(IndexError):
         Shards(tmp_path / "cache").crop(5, 0)
 
 
-def test_no_cache(tmp_path: Path) -> None:
+def test_a_missing_cache_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         Shards(tmp_path)
 
 
-def test_missing_shard_is_named(tmp_path: Path) -> None:
+def test_a_missing_shard_is_an_error(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     (tmp_path / "cache/train-00001.arrow").unlink()
     with pytest.raises(UserError, match=r"train-00001\.arrow: missing or damaged shard: got .*; run `dvc repro cache`"):
         Shards(tmp_path / "cache").crop(4, 0)
 
 
-def test_truncated_shard_is_named(tmp_path: Path) -> None:
+def test_a_truncated_shard_is_an_error(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     path = tmp_path / "cache/train-00000.arrow"
     path.write_bytes(path.read_bytes()[:1000])
@@ -155,7 +155,7 @@ def test_shard_of_another_cache_is_refused(tmp_path: Path) -> None:
         Shards(folder).crop(0, 0)
 
 
-def test_file_name_that_leaves_the_folder(tmp_path: Path) -> None:
+def test_a_file_name_that_leaves_the_folder_is_an_error(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     path = tmp_path / "cache" / MANIFEST
     path.write_text(path.read_text().replace("train-00000.arrow", "../../etc/passwd"))

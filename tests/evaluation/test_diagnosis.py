@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def results_at(gt: GroundTruth, keypoints_xy: np.ndarray) -> Results:
     return Results(gt.image_id, no_person, keypoints_xy, np.ones(keypoints_xy.shape[:2]), np.ones(len(gt)))
 
 
-def metrics_of(gt: GroundTruth, diagnosis: Diagnosis, skeleton: Skeleton):
+def metrics_of(gt: GroundTruth, diagnosis: Diagnosis, skeleton: Skeleton) -> dict[str, Any]:
     return diagnosis_metrics(gt, diagnosis, joint_masks(gt, skeleton))
 
 

@@ -1,6 +1,7 @@
 """Strata of persons and joints, and the accuracy of joints, against worked answers."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def results_at(gt: GroundTruth, keypoints_xy: np.ndarray) -> Results:
     return Results(gt.image_id, no_person, keypoints_xy, np.ones(keypoints_xy.shape[:2]), np.ones(len(gt)))
 
 
-def strata_of(gt: GroundTruth, results: Results, person_of: np.ndarray, skeleton: Skeleton):
+def strata_of(gt: GroundTruth, results: Results, person_of: np.ndarray, skeleton: Skeleton) -> dict[str, Any]:
     return joint_strata(joint_accuracy(gt, results, person_of, skeleton), joint_masks(gt, skeleton))
 
 

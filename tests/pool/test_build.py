@@ -1,4 +1,4 @@
-"""The pool from constructed images: who is cut out, who is not and why, and the same bytes for any workers."""
+"""The pool of constructed images: accepted persons, reasons for rejection, equal bytes for any number of workers."""
 
 import json
 import subprocess
@@ -27,12 +27,12 @@ from tests.standing import HEIGHT, WIDTH, image, outline, standing
 
 
 def on(image_id: int, person: PersonAnnotation, **changes) -> PersonAnnotation:
-    """The row on another image."""
+    """The annotation on another image."""
     return PersonAnnotation(**{**vars(person), "image_id": image_id, "image_path": f"{image_id}.png", **changes})
 
 
-def everybody() -> dict[str, list[PersonAnnotation]]:
-    """Images by what becomes of the first person on them."""
+def persons_by_rejection() -> dict[str, list[PersonAnnotation]]:
+    """Persons of one image each, by the expected rejection of the first person."""
     no_legs, no_arms = outline(60, 25), outline(60, 25)
     no_legs[25 + 105 :] = False
     no_arms[25 + 60 : 25 + 68, 40:130] = False
@@ -50,7 +50,7 @@ def everybody() -> dict[str, list[PersonAnnotation]]:
         Rejection.TRUNCATED: [standing(9, 60, 58)],
         Rejection.FRAGMENTARY: [standing(10, 60, mask=no_arms)],
     }
-    return {name: [on(number, row) for row in rows] for number, (name, rows) in enumerate(cases.items(), start=1)}
+    return {name: [on(number, p) for p in persons] for number, (name, persons) in enumerate(cases.items(), start=1)}
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +62,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def build(path: Path, root: Path, rows: list[PersonAnnotation], workers: int = 1, parser=None, **limits):
-    together = Workers(workers)
-    return build_pool(path, rows, root, parser or MaskParser(), COCO17, **{**LIMITS, **limits}, workers=together)
+def build(path: Path, root: Path, persons: list[PersonAnnotation], workers: int = 1, parser=None, **limits):
+    keywords = {**LIMITS, **limits, "workers": Workers(workers)}
+    return build_pool(path, persons, root, parser or MaskParser(), COCO17, **keywords)
 
 
-def test_every_reason_is_found_and_counted(tmp_path, root):
-    images = everybody()
-    rows = [row for people in images.values() for row in people]
-    qualities = build(tmp_path / "pool.arrow", root, rows)
-    assert [quality.person_id for quality in qualities] == [row.person_id for row in rows]
-    first = {quality.person_id: quality.rejection for quality in qualities}
-    assert {name: first[people[0].person_id] for name, people in images.items()} == {
+def test_every_reason_for_rejection_is_detected_and_counted(tmp_path, root):
+    images = persons_by_rejection()
+    persons = [person for image_persons in images.values() for person in image_persons]
+    qualities = build(tmp_path / "pool.arrow", root, persons)
+    assert [quality.person_id for quality in qualities] == [person.person_id for person in persons]
+    reasons = {quality.person_id: quality.rejection for quality in qualities}
+    assert {name: reasons[image_persons[0].person_id] for name, image_persons in images.items()} == {
         name: None if name == "accepted" else name for name in images
     }
     metrics = pool_metrics(qualities)
-    assert metrics["persons"] == len(rows) == metrics["accepted"] + sum(metrics["rejected"].values())
+    assert metrics["persons"] == len(persons) == metrics["accepted"] + sum(metrics["rejected"].values())
     assert metrics["rejected"]["not separable"] == 2
     assert metrics["rejected"]["disagrees with annotated mask"] == 0
     assert metrics["mean"]["mask_iou"] == metrics["mean"]["joints_inside"] == 1
@@ -92,7 +92,7 @@ def test_a_parser_that_disagrees_with_the_annotated_mask(tmp_path, root):
     person = on(1, standing(1, 60, mask=swapped))
 
     class WholeBody(MaskParser):
-        """A parser that finds the true outline."""
+        """A parser that predicts the whole outline."""
 
         def parse(self, image, people, targets):
             return super().parse(image, [on(1, standing(1, 60))], targets)
@@ -101,7 +101,7 @@ def test_a_parser_that_disagrees_with_the_annotated_mask(tmp_path, root):
     assert quality.rejection is Rejection.MASK_DISAGREES
 
 
-def test_cutout_holds_the_person_and_nothing_else(tmp_path, root):
+def test_cutout_contains_only_the_person(tmp_path, root):
     person = on(3, standing(1, 60, visibility={0: 0, 9: 1}))
     build(tmp_path / "pool.arrow", root, [person], max_occlusion_ratio=1.0)
     [cutout] = Pool(tmp_path / "pool.arrow")
@@ -121,11 +121,11 @@ def test_cutout_holds_the_person_and_nothing_else(tmp_path, root):
 
 
 def test_same_bytes_for_any_number_of_workers(tmp_path, root):
-    rows = [on(number, standing(number, 60, 25 if number % 2 else 58)) for number in range(1, 12)]
+    persons = [on(number, standing(number, 60, 25 if number % 2 else 58)) for number in range(1, 12)]
     for workers in (0, 1, 2):
-        qualities = build(tmp_path / f"{workers}.arrow", root, rows, workers)
+        qualities = build(tmp_path / f"{workers}.arrow", root, persons, workers)
         write_quality(tmp_path / f"{workers}.parquet", qualities)
-        assert [quality.image_path for quality in qualities] == [row.image_path for row in rows]
+        assert [quality.image_path for quality in qualities] == [person.image_path for person in persons]
     for kind in ("arrow", "parquet"):
         first, *rest = [(tmp_path / f"{workers}.{kind}").read_bytes() for workers in (0, 1, 2)]
         assert all(bytes_ == first for bytes_ in rest)
@@ -135,15 +135,15 @@ def test_same_bytes_for_any_number_of_workers(tmp_path, root):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_missing_image_is_named_and_nothing_is_written(tmp_path, root, workers):
-    rows = [on(1, standing(1, 60)), on(99, standing(2, 60))]
+    persons = [on(1, standing(1, 60)), on(99, standing(2, 60))]
     with pytest.raises(UserError, match=r"99\.png: missing or unreadable image"):
-        build(tmp_path / "pool.arrow", root, rows, workers)
+        build(tmp_path / "pool.arrow", root, persons, workers)
     assert not list(tmp_path.iterdir())
 
 
-def stage(folder: Path, rows: list[PersonAnnotation], root: Path) -> subprocess.CompletedProcess:
-    """Run the stage script in a project of its own."""
-    write_annotations(folder / "annotations.parquet", rows, COCO17)
+def stage(folder: Path, persons: list[PersonAnnotation], root: Path) -> subprocess.CompletedProcess:
+    """Run the stage script in a new project folder."""
+    write_annotations(folder / "annotations.parquet", persons, COCO17)
     params = (ROOT / "presets/default.yaml").read_text().replace("root: data/synthetic", f"root: {root}")
     (folder / "params.yaml").write_text(params)
     outputs = {"out": "pool.arrow", "quality": "quality.parquet", "metrics": "metrics.json", "sheet": "sheet.jpg"}
@@ -154,8 +154,8 @@ def stage(folder: Path, rows: list[PersonAnnotation], root: Path) -> subprocess.
 
 
 def test_stage_writes_pool_quality_metrics_and_sheet(tmp_path, root):
-    rows = [on(1, standing(1, 60)), on(2, standing(3, 60, is_crowd=True)), on(1, standing(2, 60), split="val")]
-    done = stage(tmp_path, rows, root)
+    persons = [on(1, standing(1, 60)), on(2, standing(3, 60, is_crowd=True)), on(1, standing(2, 60), split="val")]
+    done = stage(tmp_path, persons, root)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["persons"], metrics["accepted"]) == (2, 1)
@@ -168,9 +168,9 @@ def test_stage_writes_pool_quality_metrics_and_sheet(tmp_path, root):
     assert cv2.imread(str(tmp_path / "sheet.jpg")).shape[2] == 3
 
 
-def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
-    rows = [on(1, standing(1, 60, is_crowd=True)), on(2, standing(2, 60, 58)), on(3, standing(3, 60, 58))]
-    done = stage(tmp_path, rows, root)
+def test_stage_warns_of_an_empty_pool_and_the_error_lists_the_reasons(tmp_path, root):
+    persons = [on(1, standing(1, 60, is_crowd=True)), on(2, standing(2, 60, 58)), on(3, standing(3, 60, 58))]
+    done = stage(tmp_path, persons, root)
     assert done.returncode == 0, done.stderr
     assert "warning: the instance pool is empty; 3 persons rejected:" in done.stderr
     assert "'crowd': 1" in done.stderr
@@ -187,11 +187,11 @@ def test_stage_warns_of_an_empty_pool_and_pasting_says_why(tmp_path, root):
     )
 
 
-def test_what_is_no_pool_is_named(tmp_path):
+def test_files_that_are_no_pools_are_errors(tmp_path):
     table = pa.table({"a": [1]})
-    for name, rows in (("table.arrow", table), ("empty.arrow", table[:0])):
+    for name, content in (("table.arrow", table), ("empty.arrow", table[:0])):
         with pa.OSFile(str(tmp_path / name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(rows)
+            writer.write_table(content)
     (tmp_path / "text.arrow").write_text("no Arrow file at all")
     with pytest.raises(
         UserError, match=r"table\.arrow: not a pool: expected rejection counts, got none; run `dvc repro"
@@ -202,17 +202,17 @@ def test_what_is_no_pool_is_named(tmp_path):
             Pool(tmp_path / name)
 
 
-def test_real_people_are_cut_out_by_bodypix(tmp_path, real_data, monkeypatch):
+def test_real_persons_are_cut_out_by_bodypix(tmp_path, real_data, monkeypatch):
     from dag.convert.coco import read_coco
 
     monkeypatch.setenv("DAG_REAL_DATA", str(real_data))
     root = real_data / "data/coco"
     annotations = root / "annotations/person_keypoints_train2017.json"
-    rows, _ = read_coco(annotations, dataset="coco", split="train", skeleton=COCO17, image_folder="train2017")
+    persons, _ = read_coco(annotations, dataset="coco", split="train", skeleton=COCO17, image_folder="train2017")
     parser = load_parser(str(ROOT / "presets/parsers/bodypix.yaml"), COCO17)
     limits = {"min_mask_iou": 0.8, "min_joints_inside": 0.95}
     for workers in (1, 2):
-        qualities = build(tmp_path / f"{workers}.arrow", root, rows, workers, parser, **limits)
+        qualities = build(tmp_path / f"{workers}.arrow", root, persons, workers, parser, **limits)
     assert (tmp_path / "1.arrow").read_bytes() == (tmp_path / "2.arrow").read_bytes()
     metrics = pool_metrics(qualities)
     assert metrics["persons"] == 244

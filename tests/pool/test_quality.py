@@ -1,4 +1,4 @@
-"""Metrics of a cut-out against constructed people whose metrics are known."""
+"""Quality of cut-outs of constructed persons, whose quality is known."""
 
 from dataclasses import fields, replace
 
@@ -26,7 +26,7 @@ def by_masks(person, *others):
     return measured_quality(person, parsed, COCO17)
 
 
-def test_a_whole_person_is_perfect():
+def test_a_whole_person_has_the_best_quality():
     quality = by_masks(standing(1, 60))
     rows = np.flatnonzero(outline(60, 25).any(axis=1))
     height = float(np.ptp(rows) - 1)
@@ -34,10 +34,10 @@ def test_a_whole_person_is_perfect():
     assert rejection(quality, **LIMITS) is None
 
 
-def test_hidden_joints_count_unless_the_person_hides_them_itself():
-    limb_hidden = standing(1, 60, visibility={9: 1, 13: 1})
-    assert quality_bound(limb_hidden, COCO17).occlusion_ratio == 0
-    assert by_masks(limb_hidden).occlusion_ratio == 0
+def test_occluded_joints_count_except_self_occluded_ones():
+    self_occluded = standing(1, 60, visibility={9: 1, 13: 1})
+    assert quality_bound(self_occluded, COCO17).occlusion_ratio == 0
+    assert by_masks(self_occluded).occlusion_ratio == 0
     without_legs = outline(60, 25)
     without_legs[25 + 100 :] = False
     occluded = standing(1, 60, mask=without_legs, visibility={13: 1, 14: 1, 15: 0, 16: 0})
@@ -45,12 +45,12 @@ def test_hidden_joints_count_unless_the_person_hides_them_itself():
     assert by_masks(occluded).occlusion_ratio == 4 / 17
 
 
-def test_a_face_may_look_away_but_limbs_may_not_be_missing():
+def test_unlabelled_limb_joints_count_as_occluded_but_face_joints_do_not():
     assert quality_bound(standing(1, 60, visibility=dict.fromkeys(range(5), 0)), COCO17).occlusion_ratio == 0
     assert quality_bound(standing(1, 60, visibility={15: 0, 16: 0}), COCO17).occlusion_ratio == 2 / 17
 
 
-def test_limbs_of_other_names_mean_nothing():
+def test_joints_without_limb_names_are_no_limbs():
     names = tuple(f"point {number}" for number in range(17))
     points = Skeleton(name="points", joints=names, pairs=(), bones=(), sigmas=(0.1,) * 17)
     faceless = standing(1, 60, visibility=dict.fromkeys(range(8), 0) | {15: 1})
@@ -60,23 +60,23 @@ def test_limbs_of_other_names_mean_nothing():
     assert (quality.occlusion_ratio, quality.joints_inside, quality.visible_joints) == (0, 1, 8)
 
 
-def test_every_figure_of_every_row_is_written(tmp_path):
-    rows = [
+def test_every_quality_of_every_person_is_written(tmp_path):
+    qualities = [
         by_masks(standing(1, 60)),
         replace(GOOD, person_id=2, rejection=Rejection.TRUNCATED, border_ratio=0.5),
         replace(quality_bound(standing(3, 60), COCO17), rejection=Rejection.CROWD),
     ]
-    write_quality(tmp_path / "quality.parquet", rows)
+    write_quality(tmp_path / "quality.parquet", qualities)
     table = pq.read_table(tmp_path / "quality.parquet")
     assert table.column_names == [field.name for field in fields(Quality)]
-    assert table.to_pylist() == [vars(row) for row in rows]
+    assert table.to_pylist() == [vars(quality) for quality in qualities]
     assert table["rejection"].to_pylist() == [None, "truncated at the image border", "crowd"]
     assert table["mask_iou"].to_pylist() == [1.0, None, None]
-    write_quality(tmp_path / "nobody.parquet", [])
-    assert pq.read_table(tmp_path / "nobody.parquet").schema == table.schema
+    write_quality(tmp_path / "empty.parquet", [])
+    assert pq.read_table(tmp_path / "empty.parquet").schema == table.schema
 
 
-def test_joints_inside_forgive_a_few_pixels():
+def test_joints_a_few_pixels_outside_the_mask_count_as_inside():
     mask = outline(60, 25)
     assert by_masks(standing(1, 60, mask=mask)).joints_inside == 1
     person = standing(1, 60, mask=mask)
@@ -86,7 +86,7 @@ def test_joints_inside_forgive_a_few_pixels():
         assert by_masks(replace(person, keypoints_xy=xy)).joints_inside == pytest.approx(inside), distance
 
 
-def test_border_share_is_the_part_of_the_outline_on_the_border():
+def test_border_ratio_is_the_fraction_of_the_outline_on_the_border():
     mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
     mask[HEIGHT - 100 :, 50:90] = True
     assert by_masks(standing(1, 40, 40, mask=mask)).border_ratio == 40 / 280
@@ -94,13 +94,13 @@ def test_border_share_is_the_part_of_the_outline_on_the_border():
     assert by_masks(standing(1, 40, 40, mask=mask)).border_ratio == 0
 
 
-def test_fragments_are_what_the_largest_piece_leaves():
+def test_fragment_ratio_is_the_fraction_outside_the_largest_component():
     mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
     mask[30:130, 50:90] = mask[150:160, 50:90] = True
     assert by_masks(standing(1, 40, mask=mask)).fragment_ratio == pytest.approx(8 / 106)
 
 
-def test_mask_iou_counts_what_lies_outside_the_window():
+def test_mask_iou_counts_annotated_pixels_outside_the_window():
     person = standing(1, 60)
     annotated = decode_mask(person)
     half = annotated[:, :90]
@@ -110,7 +110,7 @@ def test_mask_iou_counts_what_lies_outside_the_window():
     assert measured_quality(unmasked, parsed, COCO17).mask_iou is None
 
 
-def test_nothing_found_is_measured_too():
+def test_an_empty_part_map_has_a_quality():
     quality = measured_quality(standing(1, 60), PartMap(0, 0, np.zeros((1, 1), dtype=np.uint8), 0.0), COCO17)
     assert (quality.height, quality.joints_inside, quality.mask_iou) == (0, 0, 0)
     assert rejection(quality, **LIMITS) is Rejection.TOO_SMALL

@@ -150,16 +150,16 @@ def browser() -> Iterator[tuple[Any, list[str]]]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
-    complaints: list[str] = []
+    messages: list[str] = []
     with api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         try:
             page = chromium.new_page(viewport={"width": 1400, "height": 900})
-            page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("requestfailed", lambda request: complaints.append(request.url))
+            page.on("console", lambda message: messages.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: messages.append(str(error)))
+            page.on("requestfailed", lambda request: messages.append(request.url))
             page.route(lambda url: not url.startswith(("file:", "data:")), lambda route: route.abort())
-            yield page, complaints
+            yield page, messages
         finally:
             chromium.close()
 
@@ -183,8 +183,8 @@ def test_page_compares_experiments_without_a_network(project, tmp_path, monkeypa
     monkeypatch.chdir(project)
     path = write_report(["main", "better"], out=tmp_path / "report.html", people=3, resamples=40)
     read = read_experiments(["main", "better"], None, None)
-    expected = [headline(all_metrics(one.evaluation)) for one in read]
-    with browser() as (page, complaints):
+    expected: list[Any] = [headline(all_metrics(one.evaluation)) for one in read]
+    with browser() as (page, messages):
         page.goto(path.as_uri())
         rows = {
             row.get_attribute("data-metric"): [" ".join(cell.split()) for cell in row.locator("td").all_inner_texts()]
@@ -193,7 +193,7 @@ def test_page_compares_experiments_without_a_network(project, tmp_path, monkeypa
         sizes = page.evaluate("[...document.images].map(image => image.naturalWidth)")
         overlong = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert page.locator("svg").count() == 5
-    assert not complaints
+    assert not messages
     assert not overlong
     assert len(sizes) == 6
     assert min(sizes) > 600
@@ -229,11 +229,11 @@ def test_missing_images_leave_out_the_cards_only(project, tmp_path, monkeypatch)
 def test_dvc_draws_its_plots_without_a_network(project):
     assert write_plots_page(project / ".dvc") == project / ".dvc/plots.html"
     run(project, "dvc", "plots", "diff", "main", "better")
-    with browser() as (page, complaints):
+    with browser() as (page, messages):
         page.goto((project / "dvc_plots/index.html").as_uri())
         page.locator(".vega-embed svg.marks, .vega-embed canvas").nth(4).wait_for()
         assert page.locator(".vega-embed svg.marks, .vega-embed canvas").count() == 5
-    assert not complaints
+    assert not messages
     specs = re.findall(r"var spec = (.*);", (project / "dvc_plots/index.html").read_text())
     assert [{record["rev"] for record in json.loads(spec)["data"]["values"]} for spec in specs] == [
         {"main", "better"}

@@ -10,10 +10,10 @@ from tests.cache.test_build import _cache
 from tests.makers import make_toy_set
 
 
-def test_the_sheet_shows_people_with_their_joints(tmp_path: Path) -> None:
+def test_the_sheet_shows_persons_with_their_joints(tmp_path: Path) -> None:
     make_toy_set(tmp_path)
-    for photo in (tmp_path / "photos").iterdir():
-        cv2.imwrite(str(photo), np.zeros((120, 160, 3), np.uint8))
+    for path in (tmp_path / "images").iterdir():
+        cv2.imwrite(str(path), np.zeros((120, 160, 3), np.uint8))
     _cache(tmp_path, "cache")
     write_cache_sheet(tmp_path / "out/sheet.jpg", tmp_path / "cache", persons=5)
     sheet = cv2.imread(str(tmp_path / "out/sheet.jpg"), cv2.IMREAD_COLOR_RGB)

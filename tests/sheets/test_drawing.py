@@ -1,4 +1,4 @@
-"""Contact sheets: what is on them is where it should be."""
+"""Contents and layout of contact sheets."""
 
 import cv2
 import numpy as np
@@ -9,24 +9,24 @@ from dag.skeleton import COCO17
 from tests.makers import make_cutout
 
 
-def test_tile_shows_person_board_and_joints():
+def test_tile_shows_cutout_checkerboard_and_joints():
     cutout = make_cutout(np.random.default_rng(0))
     cutout.rgba[..., :3] = (200, 0, 200)
     tile = cutout_tile(cutout, COCO17, width=64, height=120 + 4 + CAPTION)
     assert tile.shape == (140, 64, 3)
-    board = checkerboard(64, 140)
+    background = checkerboard(64, 140)
     body, joints = tile[2:122, 2:62], cutout.keypoints_xy.astype(int)
     outside = cutout.rgba[..., 3] == 0
-    assert (body[outside] == board[2:122, 2:62][outside]).mean() > 0.9
+    assert (body[outside] == background[2:122, 2:62][outside]).mean() > 0.9
     assert (body[~outside] == (200, 0, 200)).all(axis=1).mean() > 0.3
     assert tuple(body[joints[-1, 1], joints[-1, 0]]) == OCCLUDED
-    alone = [joint for joint in range(16) if np.abs(joints[joint] - np.delete(joints, joint, 0)).max(1).min() > 6]
-    assert alone
-    assert all(tuple(body[joints[joint, 1], joints[joint, 0]]) == VISIBLE for joint in alone)
+    isolated = [joint for joint in range(16) if np.abs(joints[joint] - np.delete(joints, joint, 0)).max(1).min() > 6]
+    assert isolated
+    assert all(tuple(body[joints[joint, 1], joints[joint, 0]]) == VISIBLE for joint in isolated)
     assert (body == BONE).all(axis=2).any()
 
 
-def test_half_opacity_lets_the_board_through():
+def test_half_transparent_cutout_is_blended_with_the_checkerboard():
     cutout = make_cutout(np.random.default_rng(0))
     cutout.rgba[..., :3], cutout.rgba[..., 3] = 255, 128
     cutout.visibility[:] = 0
@@ -35,7 +35,7 @@ def test_half_opacity_lets_the_board_through():
     assert np.abs(body - expected).max() <= 1
 
 
-def test_sheet_holds_every_tile_in_rows_and_is_the_same_each_time(tmp_path):
+def test_sheet_has_every_tile_in_rows_and_is_deterministic(tmp_path):
     tiles = [np.full((20, 30, 3), 40 * number, np.uint8) for number in range(5)]
     for name in ("a.jpg", "b.jpg"):
         write_sheet(tmp_path / name, tiles, columns=3)
@@ -48,7 +48,7 @@ def test_sheet_holds_every_tile_in_rows_and_is_the_same_each_time(tmp_path):
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
 
 
-def test_large_pool_is_sampled_and_an_empty_one_says_so(tmp_path):
+def test_large_pool_is_sampled_and_an_empty_pool_has_a_note(tmp_path):
     pool = [make_cutout(np.random.default_rng(n), person_id=n, height=30, width=20) for n in range(10)]
     write_pool_sheet(tmp_path / "some.jpg", pool, COCO17, max_tiles=3)
     assert cv2.imread(str(tmp_path / "some.jpg")).shape == (260, 540, 3)

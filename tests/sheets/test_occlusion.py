@@ -1,4 +1,4 @@
-"""The sheet of examples: what is on it follows from the cache, the pool and the seed."""
+"""The contact sheet of occlusion is determined by the cache, the pool and the seed."""
 
 import cv2
 import numpy as np
@@ -20,11 +20,11 @@ def pool(tmp_path_factory):
     return path
 
 
-def share_of(picture: np.ndarray, rgb: tuple[int, int, int]) -> float:
-    return float((np.abs(picture[..., ::-1].astype(int) - rgb).max(axis=-1) < 60).mean())
+def fraction_of(image: np.ndarray, rgb: tuple[int, int, int]) -> float:
+    return float((np.abs(image[..., ::-1].astype(int) - rgb).max(axis=-1) < 60).mean())
 
 
-def test_a_row_a_person_clean_masked_pasted_and_both(tmp_path, rendered, pool):
+def test_each_row_is_a_person_clean_masked_pasted_and_both(tmp_path, rendered, pool):
     for name in ("a.jpg", "b.jpg"):
         write_occlusion_sheet(tmp_path / name, rendered.cache, pool, persons=2, seed=3)
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
@@ -34,11 +34,11 @@ def test_a_row_a_person_clean_masked_pasted_and_both(tmp_path, rendered, pool):
     assert sheet.shape == (2 * (height * zoom + 2 + 18), 4 * (width * zoom + 2), 3)
     for row in np.vsplit(sheet, 2):
         clean, masked, pasted, both = np.hsplit(row[: height * zoom], 4)
-        assert share_of(clean, VISIBLE) > 0.001
-        assert share_of(masked, OCCLUDED) > share_of(clean, OCCLUDED)
+        assert fraction_of(clean, VISIBLE) > 0.001
+        assert fraction_of(masked, OCCLUDED) > fraction_of(clean, OCCLUDED)
         changed = [(np.abs(clean.astype(int) - other).max(axis=-1) > 40).mean() for other in (masked, pasted, both)]
         assert min(changed) > 0.01
-        # The rectangles are the same on both.
+        # The rectangles are the same in `masked` and `both`.
         assert np.abs(masked.astype(int) - both).mean() < np.abs(clean.astype(int) - both).mean()
     write_occlusion_sheet(tmp_path / "c.jpg", rendered.cache, pool, persons=2, seed=4)
     assert (tmp_path / "a.jpg").read_bytes() != (tmp_path / "c.jpg").read_bytes()

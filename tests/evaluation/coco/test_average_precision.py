@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_same_as_pycocotools_on_coco(real_data, split):
 def test_example_of_xtcocotools(real_data):
     """jin-s13/xtcocoapi: its authors' evaluator and pycocotools agree on these."""
     folder = real_data / "data/evaluator"
-    metrics = evaluate_keypoints(folder / "example_coco_val.json", folder / "example_coco_preds.json")
+    metrics: Any = evaluate_keypoints(folder / "example_coco_val.json", folder / "example_coco_preds.json")
     expected = {"AP": 0.8608896, "AP50": 0.9931455, "AP75": 0.9108911, "AP_M": 0.7755776, "AP_L": 0.9372525}
     for name, value in {**expected, "AR": 0.875}.items():
         assert metrics[name] == pytest.approx(value, abs=1e-7)
@@ -78,7 +79,7 @@ def test_crowdpose_as_xtcocotools(real_data):
     expected = read_json(real_data / "golden/crowdpose_val_expected.json")["stats"]
     with gzip.open(real_data / "golden/crowdpose_val_results.json.gz") as stream:
         results = json.load(stream)
-    metrics = evaluate_keypoints(real_data / "data/crowdpose/annotations/crowdpose_val.json", results, "crowdpose")
+    metrics: Any = evaluate_keypoints(real_data / "data/crowdpose/annotations/crowdpose_val.json", results, "crowdpose")
     names = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
     np.testing.assert_allclose([metrics[name] for name in names], expected[:6], atol=1e-12)
     assert [round(metrics[name] or 0, 4) for name in ("AP_easy", "AP_medium", "AP_hard")] == expected[6:]
