@@ -1,10 +1,10 @@
-"""The cache stage: two processes beside one, and its memory as people grow. Goals: 1.7 times as fast; within 20 %.
+"""Stage cache: speed of two processes over one, and memory over the number of persons. Goals: 1.7 times; within 20 %.
 
-    python benchmarks/cache.py [--people 12000] [--rounds 3]
+    python benchmarks/cache.py [--persons 12000] [--rounds 3]
 
-Instances of rendered images, as the embedded default has them. Time is the wall clock's, the start of processes
-included, of one and of two in turns; the bytes are compared. Memory is the peak of the resident sets of all processes
-together while two write the cache of 1,000 and of 20,000 people.
+Persons of rendered images, with the parameters of the default preset. Time is wall-clock time including the start of
+processes, of one and of two processes in turns; the bytes are compared. Memory is the peak of the total resident set
+size of all processes while two of them write the cache of 1,000 and of 20,000 persons.
 """
 
 import os
@@ -36,49 +36,49 @@ PRESET = Path(__file__).parent.parent / "presets/default.yaml"
 
 
 def prepare(folder: Path) -> list[PersonAnnotation]:
-    """Rendered images, their pool, and their rows."""
+    """Render images and build their pool; returns the annotations."""
     params, workers = load_params(PRESET), Workers(2)
     setting = params.render["synthetic"].model_dump(exclude={"train", "val"})
     write_synthetic(folder / "synthetic", {"train": IMAGES}, **setting, workers=workers)
-    rows, _ = read_coco(
-        folder / "metrics/annotations/person_keypoints_train.json", dataset="synthetic", split="train", skeleton=COCO17,
-        image_folder="train", source=Source.RENDERED,
+    persons, _ = read_coco(
+        folder / "synthetic/annotations/person_keypoints_train.json", dataset="synthetic", split="train",
+        skeleton=COCO17, image_folder="train", source=Source.RENDERED,
     )  # fmt: skip
     limits = params.pool.model_dump(exclude={"parser"})
-    build_pool(folder / "pool.arrow", rows, folder / "synthetic", MaskParser(), COCO17, **limits, workers=workers)
-    return rows
+    build_pool(folder / "pool.arrow", persons, folder / "synthetic", MaskParser(), COCO17, **limits, workers=workers)
+    return persons
 
 
-def repeat(folder: Path, rows: list[PersonAnnotation], people: int) -> None:
-    """Rows of so many people: the same again and again, under other ids and names of images."""
+def repeat(folder: Path, persons: list[PersonAnnotation], count: int) -> None:
+    """Write `count` annotations: copies of `persons` with other ids and image paths."""
     repeated: list[PersonAnnotation] = []
-    for copy in range(-(-people // len(rows))):
-        link = folder / f"metrics/{copy}"
+    for copy in range(-(-count // len(persons))):
+        link = folder / f"synthetic/{copy}"
         if not link.exists():
             link.symlink_to(".")
         step, name = copy * 10**6, f"{copy}/"
         repeated += [
-            replace(r, person_id=r.person_id + step, image_id=r.image_id + step, image_path=name + r.image_path)
-            for r in rows
+            replace(p, person_id=p.person_id + step, image_id=p.image_id + step, image_path=name + p.image_path)
+            for p in persons
         ]
-    write_annotations(folder / f"{people}.parquet", repeated[:people], COCO17)
+    write_annotations(folder / f"{count}.parquet", repeated[:count], COCO17)
 
 
-def cache(folder: Path, people: int, workers: int) -> None:
-    """The stage's work."""
+def cache(folder: Path, count: int, workers: int) -> None:
+    """Write the cache of `count` persons as the stage does."""
     params = load_params(PRESET)
     write_cache(
-        folder / f"cache_{people}_{workers}", folder / f"{people}.parquet", folder / "pool.arrow", folder / "synthetic",
+        folder / f"cache_{count}_{workers}", folder / f"{count}.parquet", folder / "pool.arrow", folder / "synthetic",
         input_wh=params.data.input_wh, margin=params.cache.margin, variants=params.cache.variants,
         shard_mb=params.cache.shard_mb, mask=params.cache.mask_joints.model_dump(),
         paste=params.cache.paste_instance.model_dump(), seed=params.seed, workers=Workers(workers),
     )  # fmt: skip
 
 
-def measure(folder: Path, people: int, workers: int) -> tuple[float, float]:
-    """Seconds and peak MiB of the work in a process of its own, from nothing."""
-    shutil.rmtree(folder / f"cache_{people}_{workers}", ignore_errors=True)
-    code = f"from cache import cache, Path; cache(Path({str(folder)!r}), {people}, {workers})"
+def measure(folder: Path, count: int, workers: int) -> tuple[float, float]:
+    """Seconds and peak MiB of writing a new cache in a new process."""
+    shutil.rmtree(folder / f"cache_{count}_{workers}", ignore_errors=True)
+    code = f"from cache import cache, Path; cache(Path({str(folder)!r}), {count}, {workers})"
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": f"{here}:{here.parent}", "OMP_NUM_THREADS": "1"}
     started, peak = time.perf_counter(), 0
@@ -92,7 +92,7 @@ def measure(folder: Path, people: int, workers: int) -> tuple[float, float]:
 
 
 def resident(process: psutil.Process) -> int:
-    """Bytes of a process and its children."""
+    """Resident set size, in bytes, of a process and its children."""
     try:
         return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
     except psutil.NoSuchProcess:
@@ -100,30 +100,30 @@ def resident(process: psutil.Process) -> int:
 
 
 def same(one: Path, two: Path) -> bool:
-    """Whether both folders hold the same bytes."""
+    """Whether both folders have the same files with the same bytes."""
     names = sorted(path.name for path in one.iterdir())
     return names == sorted(path.name for path in two.iterdir()) and all(
         (one / name).read_bytes() == (two / name).read_bytes() for name in names
     )
 
 
-def main(people: int = 12000, rounds: int = 3, small: int = 1000, large: int = 20000) -> None:
+def main(persons: int = 12000, rounds: int = 3, small: int = 1000, large: int = 20000) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        rows = prepare(folder)
-        for count in (people, small, large):
-            repeat(folder, rows, count)
+        annotations = prepare(folder)
+        for count in (persons, small, large):
+            repeat(folder, annotations, count)
         seconds: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for workers, spent in seconds.items():
-                spent.append(measure(folder, people, workers)[0])
-                if not same(folder / f"cache_{people}_1", folder / f"cache_{people}_{workers}"):
-                    sys.exit("error: other bytes")
+                spent.append(measure(folder, persons, workers)[0])
+                if not same(folder / f"cache_{persons}_1", folder / f"cache_{persons}_{workers}"):
+                    sys.exit("error: the caches differ")
         ratio = median(one / two for one, two in zip(seconds[1], seconds[2]))
         memory = [measure(folder, count, 2)[1] for count in (small, large)]
-    print(f"{people} people: one process {median(seconds[1]):.1f} s, two {median(seconds[2]):.1f} s, identical bytes")
+    print(f"{persons} persons: one process {median(seconds[1]):.1f} s, two {median(seconds[2]):.1f} s, identical bytes")
     print(f"ratio {ratio:.2f}, goal {GOAL}")
-    print(f"peak memory {memory[0]:.0f} MiB at {small} people, {memory[1]:.0f} MiB at {large}")
+    print(f"peak memory {memory[0]:.0f} MiB at {small} persons, {memory[1]:.0f} MiB at {large}")
     print(f"ratio {memory[1] / memory[0]:.2f}, goal {GROWTH}")
 
 

@@ -1,12 +1,12 @@
-"""The crop cache's DataLoader with one worker: ours beside mmpose's. Goal: 5 times as fast.
+"""CPU time of a DataLoader of the crop cache with one worker, against mmpose. Goal: 5 times as fast.
 
     python benchmarks/loader.py COCO_FOLDER ENV/bin/python
 
-benchmarks/peers.txt makes the peer's environment. The same people of the same train2017 images, 256 x 192, batches
-of 64, one worker that stays; CPU time of the main process and the worker together, an epoch of one and of the other in
-turns, medians of the rounds and of their ratios. mmpose decodes, warps and makes targets; its normalisation is the
-device's. Ours reads canvases from the cache (filled before, not timed); warp, normalisation and targets are the
-device's, and what they take on this CPU is printed beside.
+benchmarks/peers.txt describes the peer's environment. The same persons of the same train2017 images, 256 x 192, batches
+of 64, one persistent worker; CPU time of the main process and the worker together, an epoch of each in turns, medians
+of the rounds and of their ratios. mmpose decodes, warps and encodes targets; it normalises on the device. Ours reads
+canvases from the cache (written before, not timed); warp, normalisation and targets are computed on the device, and
+their time on this CPU is printed as well.
 """
 
 import time
@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import typer
 from mmpose_side import BATCH, INPUT_WH, SIGMA, STRIDE, Peer, cpu_seconds, one_thread
-from samples import AUGMENT, in_order, spread, write_people
+from samples import AUGMENT, in_order, spread, write_persons
 from torch.utils.data import DataLoader
 
 from dag.augmentation.batch_transforms import warp
@@ -36,8 +36,8 @@ PASTE = {"p": 0.0, "min_scale": 0.7, "max_scale": 1.3, "max_rotation": 45.0, "ma
 
 
 def cached(root: Path, folder: Path) -> PersonCrops:
-    """The train people through the cache, one occluded rendering each."""
-    write_people(root, folder / "annotations.parquet")
+    """The train persons in a crop cache with one occluded rendering each."""
+    write_persons(root, folder / "annotations.parquet")
     write_pool(folder / "pool.arrow", [], COCO17)
     write_cache(
         folder / "cache", folder / "annotations.parquet", folder / "pool.arrow", root, input_wh=INPUT_WH, margin=1.25,
@@ -47,7 +47,7 @@ def cached(root: Path, folder: Path) -> PersonCrops:
 
 
 def on_device(batch: dict) -> None:
-    """What the training step does first."""
+    """Warp, normalisation and targets, which the training step computes."""
     size_hw = INPUT_WH[1] // STRIDE, INPUT_WH[0] // STRIDE
     warp(batch["image"], batch["input_from_canvas"], INPUT_WH[::-1])
     xy, visibility = batch["keypoints_input_xy"][:, :1], batch["visibility"][:, :1]
@@ -59,8 +59,8 @@ def main(root: Path, peer_python: Path, rounds: int = 9) -> None:
     peer = Peer(peer_python, root)
     with TemporaryDirectory() as folder:
         crops = cached(root, Path(folder))
-        order = in_order(crops, peer.ask("instances"))
-        their_order = list(range(len(order))) * REPEATS
+        order = in_order(crops, peer.call("instances"))
+        repeated_order = list(range(len(order))) * REPEATS
         loader = DataLoader(
             crops,  # type: ignore[arg-type]
             BATCH,
@@ -74,16 +74,16 @@ def main(root: Path, peer_python: Path, rounds: int = 9) -> None:
             crops.set_epoch(round_)
             start = cpu_seconds()
             batch = deque(loader, maxlen=1).pop()
-            spent["ours"].append((cpu_seconds() - start) / len(their_order))
-            spent["mmpose"].append(peer.ask("loader", order=their_order) / len(their_order))
+            spent["ours"].append((cpu_seconds() - start) / len(repeated_order))
+            spent["mmpose"].append(peer.call("loader", order=repeated_order) / len(repeated_order))
             start = time.process_time()
             on_device(batch)
             spent["device"].append((time.process_time() - start) / len(batch["image"]))
     ours, mmpose, device = ([1000 * value for value in values[1:]] for values in spent.values())
-    print(f"ours {median(ours):.3f} ms a sample, mmpose {median(mmpose):.3f} ms, one worker each")
+    print(f"ours {median(ours):.3f} ms per sample, mmpose {median(mmpose):.3f} ms, one worker each")
     print(f"ratio {spread(mmpose, ours)}, goal {GOAL}")
-    print(f"warp, normalisation and targets, here on this CPU: {median(device):.3f} ms a sample;")
-    print(f"ratio with them counted as ours {spread(mmpose, np.add(ours, device).tolist())}")
+    print(f"warp, normalisation and targets on this CPU: {median(device):.3f} ms per sample;")
+    print(f"ratio with their time added to ours {spread(mmpose, np.add(ours, device).tolist())}")
 
 
 if __name__ == "__main__":

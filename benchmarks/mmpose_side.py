@@ -1,6 +1,6 @@
-"""mmpose's training samples and its DataLoader, in a process of their own environment (benchmarks/peers.txt).
+"""mmpose's training samples and its DataLoader, in a process with another environment (benchmarks/peers.txt).
 
-`Peer` is what benchmarks/samples.py and loader.py talk to; run as a program, this file is the other end.
+`Peer` is the client, for benchmarks/samples.py and loader.py; run as a program, this file is the server.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ IMAGES = "train2017/"
 
 
 class Peer:
-    """Starts mmpose and asks it, a line of json each way."""
+    """Starts the process with mmpose and calls its functions; a call and its result are one line of json each."""
 
     def __init__(self, python: Path, root: Path):
         self.process = subprocess.Popen(
@@ -34,19 +34,19 @@ class Peer:
             text=True,
         )
 
-    def ask(self, question: str, **keywords):
-        """Call one of the functions of `serve` there."""
+    def call(self, name: str, **keywords):
+        """Result of one of the functions of `serve`."""
         assert self.process.stdin
         assert self.process.stdout
-        print(json.dumps([question, keywords]), file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
-        if not answer:
-            sys.exit("error: the peer has ended; its environment is made by benchmarks/peers.txt")
-        return json.loads(answer)
+        print(json.dumps([name, keywords]), file=self.process.stdin, flush=True)
+        reply = self.process.stdout.readline()
+        if not reply:
+            sys.exit("error: the peer has ended; see benchmarks/peers.txt for its environment")
+        return json.loads(reply)
 
 
 def one_thread() -> None:
-    """So that a sample's time is a core's time."""
+    """Use one thread, so that the time of a sample is that of one core."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
@@ -88,7 +88,7 @@ def _dataset(root: str, augmented: bool, flip: float = 0.5):
 
 
 def serve(root: str) -> None:
-    """Answer questions from stdin until it is closed."""
+    """Call functions as requested on stdin, until it is closed."""
     from mmengine.dataset import pseudo_collate
     from torch.utils.data import DataLoader
 
@@ -96,7 +96,7 @@ def serve(root: str) -> None:
     datasets = {flip: _dataset(root, True, flip) for flip in (0.5, 0.0, 1.0)}
     plain = _dataset(root, False)
 
-    def people() -> list[int]:
+    def instances() -> list[int]:
         return [plain.get_data_info(index)["id"] for index in range(len(plain))]
 
     def samples(order: list[int], flip: float) -> float:
@@ -106,9 +106,9 @@ def serve(root: str) -> None:
         return cpu_seconds() - start
 
     def gt(folder: str) -> None:
-        found = [plain[index] for index in range(len(plain))]
-        np.save(f"{folder}/images.npy", np.stack([sample["inputs"].numpy() for sample in found]))
-        heatmaps = [sample["data_samples"].gt_fields.heatmaps.numpy() for sample in found]
+        plain_samples = [plain[index] for index in range(len(plain))]
+        np.save(f"{folder}/images.npy", np.stack([sample["inputs"].numpy() for sample in plain_samples]))
+        heatmaps = [sample["data_samples"].gt_fields.heatmaps.numpy() for sample in plain_samples]
         np.save(f"{folder}/heatmaps.npy", np.stack(heatmaps))
 
     loaders: list[DataLoader] = []
@@ -124,13 +124,13 @@ def serve(root: str) -> None:
             pass
         return cpu_seconds() - start if start else 0.0
 
-    questions = {"instances": people, "samples": samples, "ground_truth": gt, "loader": loader}
+    functions = {"instances": instances, "samples": samples, "ground_truth": gt, "loader": loader}
     for line in sys.stdin:
-        question, keywords = json.loads(line)
-        print(json.dumps(questions[question](**keywords)), file=answers, flush=True)
+        name, keywords = json.loads(line)
+        print(json.dumps(functions[name](**keywords)), file=replies, flush=True)
 
 
 if __name__ == "__main__":
-    answers = sys.stdout
+    replies = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         serve(sys.argv[1])

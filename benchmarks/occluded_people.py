@@ -38,17 +38,17 @@ LEVELS = {"unchanged": (0.0, 0.0), "joints masked": (1.0, 0.0), "person pasted":
 """Probabilities of masked joints and of a pasted person."""
 
 
-def occluded(folder: Path, persons: Path, root: Path, input_wh: tuple[int, int]) -> dict[str, Shards]:
-    """Crops of the val people at each level: variant 1 of each cache."""
+def occluded_crops(folder: Path, annotations: Path, root: Path, input_wh: tuple[int, int]) -> dict[str, Shards]:
+    """Caches of the validation persons, whose variant 1 is occluded, by level."""
     params, workers = load_params(), Workers(2)
-    people, skeleton = read_annotations(persons, "val")
-    write_annotations(folder / "rows.parquet", [replace(person, split="train") for person in people], skeleton)
+    persons, skeleton = read_annotations(annotations, "val")
+    write_annotations(folder / "annotations.parquet", [replace(person, split="train") for person in persons], skeleton)
     settings = params.pool.model_dump(exclude={"parser"})
-    build_pool(folder / "pool.arrow", people, root, MaskParser(), skeleton, **settings, workers=workers)
+    build_pool(folder / "pool.arrow", persons, root, MaskParser(), skeleton, **settings, workers=workers)
     mask, paste = params.cache.mask_joints.model_dump(), params.cache.paste_instance.model_dump()
     for level, (masked, pasted) in LEVELS.items():
         write_cache(
-            folder / level, folder / "rows.parquet", folder / "pool.arrow", root, input_wh=input_wh, variants=1,
+            folder / level, folder / "annotations.parquet", folder / "pool.arrow", root, input_wh=input_wh, variants=1,
             margin=params.cache.margin, shard_mb=params.cache.shard_mb, mask={**mask, "p": masked},
             paste={**paste, "p": pasted}, seed=1, workers=workers,
         )  # fmt: skip
@@ -57,40 +57,40 @@ def occluded(folder: Path, persons: Path, root: Path, input_wh: tuple[int, int])
 
 @torch.inference_mode()
 def precision(
-    model: DagPose, shards: Shards, people: dict[int, PersonAnnotation], skeleton: Skeleton
+    model: DagPose, shards: Shards, persons: dict[int, PersonAnnotation], skeleton: Skeleton
 ) -> dict[str, float]:
-    """AP of each output on the middles of the canvases, which are the network's inputs."""
+    """AP of each output; the network input is the middle of the canvas."""
     (width, height), (canvas_width, canvas_height) = shards.input_wh, shards.canvas_wh
     left, top = (canvas_width - width) // 2, (canvas_height - height) // 2
-    pictures = [shards.crop(n, 1).image[top : top + height, left : left + width] for n in range(len(shards))]
-    evaluated = [people[shards.person_id(n)] for n in range(len(shards))]
-    flip_index, found = torch.from_numpy(skeleton.flip_index), []
-    for batch in torch.from_numpy(np.stack(pictures)).split(64):
+    inputs = [shards.crop(n, 1).image[top : top + height, left : left + width] for n in range(len(shards))]
+    evaluated = [persons[shards.person_id(n)] for n in range(len(shards))]
+    flip_index, outputs = torch.from_numpy(skeleton.flip_index), []
+    for batch in torch.from_numpy(np.stack(inputs)).split(64):
         images = normalise(batch.permute(0, 3, 1, 2).float() / 255)
-        found.append(predict_crops(model, images, flip_index, flip=True))
-    head_xy, scores, *graph_xy = (torch.cat(parts).double().numpy() for parts in zip(*found))
+        outputs.append(predict_crops(model, images, flip_index, flip=True))
+    head_xy, scores, *graph_xy = (torch.cat(parts).double().numpy() for parts in zip(*outputs))
     precisions = {}
     for output, xy in zip((model.head.output, "graph"), (head_xy, *graph_xy)):
         poses = zip(boxes_of(evaluated), xy, scores)
         predictions = [to_image(output, *pose, shards.input_wh) for pose in poses]
-        precisions[output] = coco_metrics(list(people.values()), predictions, skeleton)["AP"] or 0.0
+        precisions[output] = coco_metrics(list(persons.values()), predictions, skeleton)["AP"] or 0.0
     return precisions
 
 
 def main(
-    models: Annotated[list[Path], typer.Argument(help="Folders as models/pose, of one input size.")],
-    persons: Path = Path("data/annotations/synthetic.parquet"),
+    models: Annotated[list[Path], typer.Argument(help="Model folders such as models/pose, with the same input size.")],
+    annotations: Path = Path("data/annotations/synthetic.parquet"),
     root: Path = Path("data/synthetic"),
 ) -> None:
-    rows, skeleton = read_annotations(persons, "val")
-    people = {person.person_id: person for person in evaluated_persons(rows)}
+    all_persons, skeleton = read_annotations(annotations, "val")
+    persons = {person.person_id: person for person in evaluated_persons(all_persons)}
     loaded = {folder: load_model(folder) for folder in models}
     [input_wh] = {size for _, size in loaded.values()}
     with TemporaryDirectory() as folder:
-        levels = occluded(Path(folder), persons, root, input_wh)
+        levels = occluded_crops(Path(folder), annotations, root, input_wh)
         print(f"| model | output | {' | '.join(LEVELS)} |\n|---|---|{'---|' * len(LEVELS)}")
         for name, (model, _) in loaded.items():
-            columns = [precision(model, shards, people, skeleton) for shards in levels.values()]
+            columns = [precision(model, shards, persons, skeleton) for shards in levels.values()]
             for output in columns[0]:
                 print(f"| {name} | {output} | {' | '.join(f'{100 * column[output]:.1f}' for column in columns)} |")
 

@@ -1,7 +1,7 @@
 """Pixels of persons in an image: annotated instance masks, boxes, and the part maps of a human parser.
 
-A window is (left, top, width, height) in whole pixels of the image. It may extend beyond the image; masks are empty
-there.
+A window is (left, top, width, height) in whole pixels of the image. It may extend beyond the image, where
+masks are empty.
 """
 
 from collections.abc import Sequence

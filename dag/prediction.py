@@ -88,7 +88,7 @@ def read_predictions(path: str | Path) -> tuple[list[Prediction], Skeleton]:
     try:
         table = pq.read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise UserError("not a table of predictions", where=path, got=error, do="run `dvc repro evaluate`") from None
+        raise UserError("not a table of predictions", where=path, got=error, do="run `dvc repro predict`") from None
     rows = table.to_pylist()
     skeleton = table_skeleton(table, path)
     arrays = [(np.array(r.pop("keypoints_xy")).reshape(-1, 2), np.array(r.pop("joint_scores"))) for r in rows]

@@ -74,8 +74,8 @@ def render_person(
     """
     affine = canvas_from_box(person.bbox_xywh, input_wh, canvas_wh)
     clean = cv2.warpAffine(image, affine, canvas_wh), _instances_in_canvas(person, others, affine, canvas_wh)
-    mask = {**mask, "other_image": other_image}
-    paste = {
+    mask_keywords = {**mask, "other_image": other_image}
+    paste_keywords = {
         **paste,
         "body_diagonal": float(np.hypot(*person.bbox_xywh[2:]) * np.hypot(*affine[:, 0])),
         "target_mask": _warp_region(_region(person), affine, canvas_wh) if person.segmentation else None,
@@ -85,7 +85,7 @@ def render_person(
     renderings = [clean]
     for variant in range(1, variants + 1):
         rng = np.random.default_rng((seed, person.person_id, variant))
-        renderings.append(_occlude(*clean, pool, rng, mask, paste))
+        renderings.append(_occlude(*clean, pool, rng, mask_keywords, paste_keywords))
     ignore = _blocks(_warp_region(unlabelled, affine, canvas_wh))
     return [
         Crop(

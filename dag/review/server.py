@@ -86,8 +86,9 @@ def load_experiments(experiments: list[str], protocol: str | None, output: str |
     from dag.review.dataset import build_dataset
 
     results = dict(zip(names, (first.results, second.results)))
-    rows = first.rows
-    build_dataset(DATASET, rows.persons, results, rows.skeleton, rows.root, compared=(names[0], names[1]))
+    annotations = first.annotations
+    skeleton, root = annotations.skeleton, annotations.root
+    build_dataset(DATASET, annotations.persons, results, skeleton, root, compared=(names[0], names[1]))
 
 
 def load_review(

@@ -59,14 +59,14 @@ def test_number_and_size_of_rectangles() -> None:
     instances = make_instances(np.random.default_rng(0), count=1)
     everywhere = replace(instances, visibility=np.full((1, 17), 2, np.int8))
     spread = np.stack([np.arange(17) % 4 * 60 + 30.0, np.arange(17) // 4 * 60 + 40.0], axis=-1)[None]
-    one = {**MASK, "min_count": 3, "max_count": 3, "min_size": 20.0, "max_size": 20.0}
+    three = {**MASK, "min_count": 3, "max_count": 3, "min_size": 20.0, "max_size": 20.0}
     image = np.full((320, 240, 3), 100, np.uint8)
-    _, after = mask_joints(image, replace(everywhere, keypoints_xy=spread), np.random.default_rng(0), **one)
+    _, after = mask_joints(image, replace(everywhere, keypoints_xy=spread), np.random.default_rng(0), **three)
     assert (after.visibility == 1).sum() == 3
     sizes = Counter()
     for seed in range(200):
-        alone = {**MASK, "max_count": 1}
-        occluded, _ = mask_joints(image, replace(everywhere, keypoints_xy=spread), np.random.default_rng(seed), **alone)
+        one = {**MASK, "max_count": 1}
+        occluded, _ = mask_joints(image, replace(everywhere, keypoints_xy=spread), np.random.default_rng(seed), **one)
         rows, columns = np.nonzero((occluded != image).any(axis=-1))
         sizes.update([np.ptp(rows) + 1, np.ptp(columns) + 1])
     assert max(sizes) <= 40
@@ -117,9 +117,9 @@ def test_paste_keeps_its_invariants(seed: int, behind: bool) -> None:
     assert (old.keypoints_xy[0] == instances.keypoints_xy[0]).all()
     assert covered.sum() <= 0.8 * (instances.visibility[0] > 0).sum()
     # Other instances lose their covered labels and no others.
-    gone = (old.visibility[1:] == 0) & (instances.visibility[1:] > 0)
-    assert (old.visibility[1:][~gone] == instances.visibility[1:][~gone]).all()
-    assert (old.keypoints_xy[1:][gone] == 0).all()
+    removed = (old.visibility[1:] == 0) & (instances.visibility[1:] > 0)
+    assert (old.visibility[1:][~removed] == instances.visibility[1:][~removed]).all()
+    assert (old.keypoints_xy[1:][removed] == 0).all()
     changed = (occluded != image).any(axis=-1)
     assert at(changed, instances.keypoints_xy[0][covered]).mean() > 0.9 if covered.any() else True
     # The pasted instance has source PASTED, is unlabelled outside, and occluded behind the target's pixels only.
@@ -159,8 +159,8 @@ def test_pasted_joints_follow_the_pasted_pixels() -> None:
         if after.visibility[1, 0] == 0 or not at(np.ones((304, 224), bool), after.keypoints_xy[1, :1] - 8)[0]:
             continue
         rows, columns = np.indices(weights.shape)
-        found = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
-        assert np.abs(found - after.keypoints_xy[1, 0]).max() < 0.3
+        centroid = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+        assert np.abs(centroid - after.keypoints_xy[1, 0]).max() < 0.3
 
 
 def test_size_is_nine_tenths_of_the_body_times_the_scale() -> None:
@@ -226,18 +226,16 @@ def test_defaults_are_the_papers() -> None:
 
 def test_instances_of_the_same_image_are_avoided_if_there_are_others() -> None:
     rng = np.random.default_rng(0)
-    mine = [replace(cutout, image_path="me.png") for cutout in _cutouts()]
+    same_image = [replace(cutout, image_path="me.png") for cutout in _cutouts()]
     other = make_cutout(rng, 7, "other.png")
     white = replace(other, rgba=np.full((120, 60, 4), 255, np.uint8))
     instances, black = make_instances(rng, count=1), np.zeros((320, 240, 3), np.uint8)
-    everything = {**PASTE, "max_covered": 1.0}
+    no_limit = {**PASTE, "max_covered": 1.0}
     for seed in range(20):
-        pool = [*mine, white]
-        image, _ = paste_instance(
-            black, instances, pool, np.random.default_rng(seed), **everything, image_path="me.png"
-        )
+        pool = [*same_image, white]
+        image, _ = paste_instance(black, instances, pool, np.random.default_rng(seed), **no_limit, image_path="me.png")
         assert set(np.unique(image[image.any(axis=-1)], axis=0)[-1]) == {255}
-    image, _ = paste_instance(black, instances, mine, np.random.default_rng(0), **everything, image_path="me.png")
+    image, _ = paste_instance(black, instances, same_image, np.random.default_rng(0), **no_limit, image_path="me.png")
     assert image.any()
 
 

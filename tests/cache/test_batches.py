@@ -198,11 +198,11 @@ def test_same_seed_and_epoch_same_sample(folder: Path) -> None:
 def test_any_number_of_workers_gives_the_same_batches(folder: Path, context: str) -> None:
     crops = PersonCrops(folder, occluded=0.5, **HRNET)
     crops.set_epoch(3)
-    alone = _loaded(crops, 0)
+    in_process = _loaded(crops, 0)
     assert context in multiprocessing.get_all_start_methods()
-    together = _loaded(crops, 2, context)
-    assert len(alone) == len(together) == 3
-    assert all(_same(one, other) for one, other in zip(alone, together))
+    two_workers = _loaded(crops, 2, context)
+    assert len(in_process) == len(two_workers) == 3
+    assert all(_same(one, other) for one, other in zip(in_process, two_workers))
 
 
 def test_persistent_workers_see_the_next_epoch(folder: Path) -> None:

@@ -151,7 +151,9 @@ def test_shard_of_another_cache_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "cache")
     folder = tmp_path / "cache"
     (folder / "train-00000.arrow").write_bytes((folder / "train-00001.arrow").read_bytes())
-    with pytest.raises(UserError, match=r"train-00000\.arrow: shard of another cache: expected \d+ bytes and 3 instances, got"):
+    with pytest.raises(
+        UserError, match=r"train-00000\.arrow: shard of another cache: expected \d+ bytes and 3 instances, got"
+    ):
         Shards(folder).crop(0, 0)
 
 

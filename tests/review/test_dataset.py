@@ -11,9 +11,10 @@ import pytest
 
 from dag.annotation import PersonAnnotation
 from dag.errors import UserError
-from dag.evaluation.coco.arrays import results_by_output
+from dag.evaluation.coco.arrays import ground_truth_of, results_by_output
 from dag.evaluation.coco.oks import oks
 from dag.prediction import Prediction
+from dag.report.experiments import Experiment, ProtocolAnnotations
 from dag.skeleton import COCO17
 from tests.review_scene import HEIGHT, SHIFTS, WIDTH, Scene, import_fiftyone, write_scene
 
@@ -150,6 +151,32 @@ def test_views_contain_only_poses_of_the_stratum(mistaken: Any) -> None:
     view = mistaken.load_saved_view("occluded most")
     assert view.values("after.keypoints.person_id") == [[20]]
     assert view.values("image_id") == [2]
+
+
+@pytest.mark.parametrize(
+    ("names", "fields"), [(("main", "runs/no-adam"), ("main", "no_adam")), (("a/x", "b/x"), ("first", "second"))]
+)
+def test_experiments_are_loaded_as_outputs(
+    scene: Scene, build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, names: tuple, fields: tuple
+) -> None:
+    import fiftyone as fo
+
+    from dag.review.server import DATASET, load_experiments
+
+    gt = ground_truth_of(scene.persons, COCO17)
+    root = str(scene.folder / "photos")
+    annotations = ProtocolAnnotations("tiny_val", "tiny", "val", "annotated", root, scene.persons, gt, COCO17)
+    results = results_by_output(scene.predictions, COCO17)
+    experiments = [
+        Experiment(name, None, output, annotations, results[output])
+        for name, output in zip(names, ("heatmap", "graph"))
+    ]
+    monkeypatch.setattr("dag.report.experiments.read_experiments", lambda *_: experiments)
+    load_experiments(list(names), None, None)
+    dataset = fo.load_dataset(DATASET)
+    assert dataset.app_config.active_fields.paths == ["ground_truth", *fields, "oks_change"]
+    assert set(labels_of(dataset, fields[1])) == {10, 11, 20, 21, 30, 31}
+    assert all(change > 0 for change in dataset.values("oks_change"))
 
 
 def test_worst_oks_is_the_lowest_of_the_headline_output(dataset: Any) -> None:
