@@ -63,6 +63,7 @@ def print_summary() -> None:
     Raises:
         UserError: no protocol of params.yaml has been evaluated.
     """
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -70,9 +71,9 @@ def print_summary() -> None:
     evaluated = {name: folder for name, folder in folders.items() if (folder / "all_metrics.json").exists()}
     if not evaluated:
         raise UserError("no metrics yet", where=", ".join(map(str, folders.values())), do="run `dvc repro`")
-    table = Table(title="Keypoint metrics")
+    table = Table(title="Keypoint metrics", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1))
     for name in ("protocol", "output", "instances", *METRICS, "AP of most occluded third"):
-        table.add_column(name, no_wrap=name in ("protocol", "output"))
+        table.add_column(name, no_wrap=name in ("protocol", "output", "instances"))
     for protocol, folder in evaluated.items():
         for output, metrics in read_json(folder / "all_metrics.json").items():
             cells = [_cell(metrics.get(name)) for name in (*METRICS, "AP_most_occluded")]
