@@ -95,7 +95,11 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_leaves_no_cache_and_is_resumed(many: Path, number: signal.Signals) -> None:
-    code = f"from pathlib import Path; from tests.cache.test_build import _cache; _cache(Path({str(many)!r}), 'cache')"
+    code = (
+        # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from pathlib import Path; "
+        f"from tests.cache.test_build import _cache; _cache(Path({str(many)!r}), 'cache')"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=ROOT)
     partial, deadline = many / ".cache.partial", time.monotonic() + 60
     while not list(partial.glob("train-00004.arrow")) and process.poll() is None and time.monotonic() < deadline:
